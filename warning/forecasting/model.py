@@ -1,0 +1,67 @@
+"""What a trained model is, as plain arrays and values: no torch, no file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warning.domain.reservoir import Bounds, ScreeningLimits
+from warning.domain.variables import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class SiteScale:
+    """How one dam's values are scaled for the networks, from the model's training part only.
+
+    `daily_change` is the typical size of a day's change and `low`..`high` the range seen, in the
+    unit of `variable`; `log_flow` holds centre and spread of log1p of each flow; `rain_mm` a rain scale.
+    """
+
+    variable: Variable
+    daily_change: float
+    low: float
+    high: float
+    log_flow: Mapping[Variable, tuple[float, float]]
+    rain_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """The architecture of one network; `options` are the arguments it is rebuilt from."""
+
+    name: str
+    kind: str
+    options: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFit:
+    """What the model knows about one dam: scales, split days, screening as derived from the training part.
+
+    `train_end` and `validation_end` are the first days after the two parts. `skill` is
+    MAE / MAE(persistence) of the pool per lead on the validation part.
+    """
+
+    scale: SiteScale
+    train_end: date
+    validation_end: date
+    bounds: Mapping[Variable, Bounds]
+    limits: ScreeningLimits
+    skill: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained fleet model. `states` holds each network's parameters by name, float32."""
+
+    model_id: str
+    created_at: datetime
+    specs: tuple[NetworkSpec, ...]
+    states: Mapping[str, Mapping[str, NDArray[np.float32]]]
+    sites: Mapping[str, SiteFit]
+    settings: Mapping[str, float | int | str]
+    versions: Mapping[str, str]
