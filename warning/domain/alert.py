@@ -27,7 +27,10 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What has been announced about a dam and still stands; the memory that `decide` works on."""
+    """What has been announced about a dam and still stands; the memory that `decide` works on.
+
+    `decide` leaves `alert_number` as it was; the record puts the number of the newest alert there.
+    """
 
     severity: Severity | None = None
     evidence: Evidence | None = None
@@ -38,7 +41,7 @@ class Standing:
     announced_at: datetime | None = None  # when the last alert about it was made
     alert_number: int | None = None  # of that alert
     clear_days: int = 0  # consecutive reading days that met every clear criterion
-    last_clear_day: date | None = None
+    last_clear_day: date | None = None  # readings up to this day count towards no all-clear any more
 
 
 CALM = Standing()

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from warning.domain.reservoir import LevelThreshold, RiseThreshold, Severity
+from warning.domain.variables import Variable
 
 
 class Evidence(StrEnum):
@@ -40,6 +41,9 @@ class Assessment:
     highest one that may not be called off yet (hysteresis), never below `severity`. A dam is calm
     only when `severity` is None *and* `unwatched` is None. Values are in the forecast variable's unit.
     `unconfirmed` marks an observation that screening doubts but that stands above a threshold.
+    `probability` is the highest one of the days that the deciding forecast rule looks at; None when
+    the evidence is observed. `skill` belongs to the lead of `first_day`, or else of the peak.
+    `newest_doubted` says that the newest value is doubted or impossible: nothing is called off on it.
     """
 
     reservoir_id: str
@@ -60,6 +64,8 @@ class Assessment:
     outlooks: tuple[ThresholdOutlook, ...]
     skill: float | None
     degraded: tuple[str, ...]
+    newest_doubted: bool = False
+    variable: Variable | None = None
 
     @property
     def calm(self) -> bool:

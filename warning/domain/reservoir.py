@@ -40,6 +40,14 @@ class ForecastRule:
     probability: float
     within_days: int
 
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise ValueError(
+                f"the probability of a rule must lie above 0 and up to 1, found {self.probability}"
+            )
+        if not self.within_days >= 1:
+            raise ValueError(f"a forecast rule must look at least 1 day ahead, found {self.within_days}")
+
 
 @dataclass(frozen=True, slots=True)
 class LevelThreshold:
@@ -55,6 +63,13 @@ class LevelThreshold:
     clear_value: float
     forecast: ForecastRule | None = None
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.clear_value) and self.clear_value <= self.value < math.inf):
+            raise ValueError(
+                f"threshold {self.name}: the value must be finite and not below the clear value, "
+                f"found {self.value} and {self.clear_value}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class RiseThreshold:
@@ -65,6 +80,16 @@ class RiseThreshold:
     rise_per_day: float
     clear_rise_per_day: float
     arming_value: float
+
+    def __post_init__(self) -> None:
+        rises = (
+            math.isfinite(self.clear_rise_per_day) and self.clear_rise_per_day <= self.rise_per_day < math.inf
+        )
+        if not (rises and math.isfinite(self.arming_value)):
+            raise ValueError(
+                f"threshold {self.name}: the rise must be finite and not below the clearing one, found "
+                f"{self.rise_per_day} and {self.clear_rise_per_day} above {self.arming_value}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
