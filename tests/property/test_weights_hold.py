@@ -22,7 +22,6 @@ RULES = st.builds(
     forgetting=st.floats(0.1, 1),
     window=st.integers(1, 8),
     squared=st.booleans(),
-    least_error=st.sampled_from([0.0, 1e-3]),
 )
 
 

@@ -25,8 +25,8 @@ class WeightRule:
     """The constants of rule (2)-(6); the defaults except `decay` are the paper's.
 
     `rate` is λ, `decay` ρ (1 is the published rule, which after a year hardly moves), `forgetting` γ,
-    `window` v in known errors. `squared` puts e² into (5) in place of |e|. `least_error` is a floor
-    under ε in the unit of the errors; at 0, members without any error share Δw alone, as in the limit.
+    `window` v in known errors. `squared` puts e² into (5) in place of |e|. Members without any error
+    in the window share Δw alone, which is the limit of (4) for ε → 0.
     """
 
     rate: float = 0.3
@@ -34,7 +34,6 @@ class WeightRule:
     forgetting: float = 0.85
     window: int = 4
     squared: bool = False
-    least_error: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value, sound in (
@@ -42,7 +41,6 @@ class WeightRule:
             ("decay", self.decay, 0 < self.decay <= 1),
             ("forgetting", self.forgetting, 0 < self.forgetting <= 1),
             ("window", self.window, self.window >= 1),
-            ("least_error", self.least_error, 0 <= self.least_error < float("inf")),
         ):
             if not sound:
                 raise ValueError(f"weight rule: {name} = {value} is out of range")
@@ -114,7 +112,6 @@ def _increments(errors: FloatArray, rule: WeightRule) -> FloatArray:
         mass[age:] += rule.forgetting**age * present[kept]
     seen = mass > 0
     epsilon = np.divide(total, mass, out=np.full(total.shape, np.inf), where=seen)
-    epsilon = np.maximum(epsilon, rule.least_error)
     least = epsilon.min(axis=1, keepdims=True)
     # 1/ε times the row's least ε: (4) is the same, and nothing overflows however small the errors are
     ratios = np.divide(least, epsilon, out=np.zeros(epsilon.shape), where=epsilon > 0)

@@ -92,12 +92,6 @@ def test_an_exact_member_takes_the_whole_increment() -> None:
     np.testing.assert_array_equal(both, [0.5, 0, 0.5])
 
 
-def test_a_floor_under_the_error_keeps_an_exact_member_from_taking_all() -> None:
-    """Floor 1: ε = (max(0, 1), 3) = (1, 3), Δw = (0.75, 0.25)."""
-    weights = adaptive_weights(one_lead([[0, 3]]), WeightRule(least_error=1.0))
-    np.testing.assert_allclose(weights[0, 0], [0.75, 0.25], rtol=1e-12)
-
-
 def test_before_the_first_known_error_all_weights_are_equal() -> None:
     weights = adaptive_weights(one_lead([[NAN, NAN, NAN], [NAN, NAN, NAN], [1, 3, NAN]]), PUBLISHED)
     np.testing.assert_allclose(weights[:2, 0], 1 / 3)
@@ -168,7 +162,7 @@ def test_when_every_member_is_missing_there_is_no_forecast_and_never_a_zero() ->
     ("field", "value"),
     [
         ("rate", 0.0), ("rate", NAN), ("decay", 0.0), ("decay", 1.01), ("decay", NAN),
-        ("forgetting", 0.0), ("forgetting", NAN), ("window", 0), ("least_error", -1.0), ("least_error", NAN),
+        ("forgetting", 0.0), ("forgetting", NAN), ("window", 0),
     ],
 )  # fmt: skip
 def test_a_rule_with_a_senseless_constant_is_refused(field: str, value: float) -> None:

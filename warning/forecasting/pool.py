@@ -1,0 +1,285 @@
+"""The operational forecast of one dam: networks and cheap experts pooled by their recent errors.
+
+One code path for all uses: the hindcast looks at every issue row, the daily forecast at the last
+one, and what stands in a row depends on nothing after its day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+import numpy as np
+
+from warning.domain.forecast import (
+    HORIZON_DAYS,
+    LSTM_ENSEMBLE,
+    NETWORK_PREFIX_LSTM,
+    PERSISTENCE,
+    POOL,
+    Forecast,
+)
+from warning.domain.readings import ReadingSeries
+from warning.domain.reservoir import Bounds
+from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
+from warning.errors import ForecastError
+from warning.forecasting.baselines import cheap_experts
+from warning.forecasting.calibration import Hindcast, calibrated_quantiles
+from warning.forecasting.features import base_values, out_of_range, z_to_values
+from warning.forecasting.model import SiteScale
+from warning.forecasting.weights import PUBLISHED, WeightRule, adaptive_weights, combine, known_errors
+
+OPERATIONAL_RULE: Final = WeightRule(squared=True)
+SKILL_WINDOW: Final = 365  # known targets
+RESTLESSNESS_HALF_LIFE: Final = 20.0  # readings
+LEAST_SPREAD: Final = 0.1  # daily changes
+WILDEST_CHANGE: Final = 30.0  # daily changes; a wilder day counts as this one
+UNSEEN_WIDENING: Final = 0.5  # of the band, when inputs lie beyond the training range …
+UNSEEN_DAYS: Final = 30  # … until so many such days have been lived through
+_LEADS: Final = np.arange(1, HORIZON_DAYS + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolResult:
+    """Forecasts of one dam issued on `rows` of its series; N rows, seven leads, M experts, Q quantiles.
+
+    `experts` (N, 7) by name are the members of the pool; `ensemble` (N, 7) is the LSTM ensemble under
+    the published rule, all NaN without networks. `weights` (N, 7, M) follow the order of `experts`.
+    `pooled` (N, 7) is rule (2) over the experts, and `mean` (N, 7) is it moved by the median of the
+    pool's past errors in like conditions; `quantiles` are (N, 7, Q). `skill` (N, 7) is
+    MAE / MAE(persistence) of `pooled` over the last year of known targets, NaN before the first.
+    Everything is in the unit of the forecast variable; NaN where there is no forecast.
+    """
+
+    first_day: date
+    rows: IndexArray
+    base: FloatArray
+    experts: Mapping[str, FloatArray]
+    ensemble: FloatArray
+    weights: FloatArray
+    pooled: FloatArray
+    mean: FloatArray
+    quantiles: FloatArray
+    skill: FloatArray
+    out_of_range: BoolArray
+
+
+def issue_rows(series: ReadingSeries, variable: Variable, fit_end: date) -> IndexArray:
+    """Return the rows that forecasts are issued on: those since `fit_end` with a reading, doubted or not."""
+    rows: IndexArray = np.flatnonzero(series.reported(variable))
+    return rows[rows >= series.row(fit_end)]
+
+
+def operational(
+    series: ReadingSeries,
+    scale: SiteScale,
+    fit_end: date,
+    networks_z: Mapping[str, FloatArray] | None,
+    *,
+    rule: WeightRule = OPERATIONAL_RULE,
+    bounds: Bounds | None = None,
+    last_only: bool = False,
+) -> PoolResult:
+    """Return the operational forecasts from `fit_end`, the end of the networks' training part, on.
+
+    `networks_z` are the networks' answers (N, 7) for `issue_rows(series, scale.variable, fit_end)`,
+    None when there are none. The weights start at `fit_end`; before it, the cheap experts alone give
+    the errors that calibration begins with. With `last_only` the result holds the newest row only.
+    Quantiles and mean are kept inside `bounds` (widened to the base where that lies outside).
+
+    Raises ForecastError where there is no issue row, or the networks' answers do not fit the rows.
+    """
+    rows = issue_rows(series, scale.variable, fit_end)
+    if rows.size == 0:
+        raise ForecastError(f"no reading of {scale.variable} since {fit_end}: nothing to forecast from")
+    _check_networks(networks_z, rows)
+    everything = np.flatnonzero(series.reported(scale.variable))
+    base = base_values(series, scale.variable, everything)
+    cheap = cheap_experts(series, scale, fit_end, everything)
+    networks = {
+        name: _spread_out(z_to_values(z, base[-rows.size :], scale), rows, len(series))
+        for name, z in (networks_z or {}).items()
+    }
+    calendar = {name: _spread_out(values, everything, len(series)) for name, values in cheap.items()}
+    truth = series.trusted_at_once(scale.variable)
+    start = int(rows[0])
+    experts = np.stack([*networks.values(), *calendar.values()], axis=2)
+    pooled, weights = np.full(experts.shape[:2], np.nan), np.full(experts.shape, np.nan)
+    cheap_part = np.stack(list(calendar.values()), axis=2)[:start]
+    pooled[:start] = _pooled(cheap_part, truth[:start], rule)[0]
+    pooled[start:], weights[start:] = _pooled(experts[start:], truth[start:], rule)
+    spread = _spread(cheap, base, pooled[everything], everything, scale)
+    hindcast = Hindcast(
+        mean=pooled,
+        spread=_spread_out(spread, everything, len(series)),
+        base=_spread_out(base, everything, len(series)),
+        truth=truth,
+        reference=_reference(truth[:start]),
+    )
+    chosen = rows[-1:] if last_only else rows
+    unseen = out_of_range(series, scale, rows)
+    quantiles = _widened(hindcast, chosen, unseen, rows)
+    quantiles = _inside(quantiles, hindcast.base[chosen], bounds)
+    names = [*networks, *calendar]
+    return PoolResult(
+        first_day=series.first_day,
+        rows=chosen,
+        base=hindcast.base[chosen],
+        experts={name: experts[chosen, :, i] for i, name in enumerate(names)},
+        ensemble=_ensemble(networks, truth, start, pooled.shape)[chosen],
+        weights=weights[chosen],
+        pooled=pooled[chosen],
+        mean=quantiles[:, :, quantiles.shape[2] // 2],
+        quantiles=quantiles,
+        skill=_skill(pooled, calendar[PERSISTENCE], truth, start)[chosen],
+        out_of_range=unseen[-chosen.size :],
+    )
+
+
+def forecast_of(
+    result: PoolResult,
+    reservoir_id: str,
+    issued_at: datetime,
+    model_id: str | None,
+    degraded: tuple[str, ...] = (),
+    index: int = -1,
+) -> Forecast:
+    """Return the forecast in row `index` of `result`.
+
+    Raises ForecastError where that row has none, as when no reading was believed for two weeks.
+    """
+    basis_day = np.datetime64(result.first_day, "D") + int(result.rows[index])
+    if not (np.isfinite(result.mean[index]).all() and np.isfinite(result.quantiles[index]).all()):
+        raise ForecastError(f"no expert can answer for {basis_day}: no recent reading is believed")
+    members = {name: values[index] for name, values in result.experts.items()}
+    weights = {name: result.weights[index, :, i] for i, name in enumerate(members)}
+    members |= {LSTM_ENSEMBLE: result.ensemble[index], POOL: result.pooled[index]}
+    return Forecast(
+        reservoir_id=reservoir_id,
+        basis_day=basis_day.astype(date),
+        issued_at=issued_at,
+        method=POOL,
+        model_id=model_id,
+        mean=result.mean[index],
+        quantiles=result.quantiles[index],
+        members={name: values for name, values in members.items() if np.isfinite(values).all()},
+        weights=weights,
+        skill=result.skill[index],
+        degraded=degraded,
+        out_of_range=bool(result.out_of_range[index]),
+    )
+
+
+def _check_networks(networks_z: Mapping[str, FloatArray] | None, rows: IndexArray) -> None:
+    for name, z in (networks_z or {}).items():
+        if z.shape != (rows.size, HORIZON_DAYS):
+            raise ForecastError(
+                f"{name} answered with shape {z.shape}, expected {(rows.size, HORIZON_DAYS)}: "
+                "the answers do not belong to this series; forecast again"
+            )
+
+
+def _pooled(experts: FloatArray, truth: FloatArray, rule: WeightRule) -> tuple[FloatArray, FloatArray]:
+    if len(experts) == 0:
+        return np.empty(experts.shape[:2]), np.empty(experts.shape)
+    return combine(experts, adaptive_weights(known_errors(experts, truth), rule))
+
+
+def _ensemble(
+    networks: Mapping[str, FloatArray], truth: FloatArray, start: int, shape: tuple[int, ...]
+) -> FloatArray:
+    members = [values for name, values in networks.items() if name.startswith(NETWORK_PREFIX_LSTM)]
+    ensemble = np.full(shape, np.nan)
+    if members:
+        ensemble[start:] = _pooled(np.stack(members, axis=2)[start:], truth[start:], PUBLISHED)[0]
+    return ensemble
+
+
+def _spread(
+    cheap: Mapping[str, FloatArray],
+    base: FloatArray,
+    pooled: FloatArray,
+    rows: IndexArray,
+    scale: SiteScale,
+) -> FloatArray:
+    """How uncertain each forecast looks on its issue day: the dam's restlessness and the experts' quarrel."""
+    distances = np.stack(list(cheap.values()), axis=2) - pooled[:, :, None]
+    count = np.isfinite(distances).sum(axis=2)
+    squares = np.where(np.isfinite(distances), distances, 0.0) ** 2
+    quarrel = np.sqrt(squares.sum(axis=2) / np.maximum(count, 1))
+    restless = _restlessness(base, rows, scale) + LEAST_SPREAD * scale.daily_change
+    spread: FloatArray = 0.5 * quarrel + restless[:, None] * np.sqrt(_LEADS)
+    return spread
+
+
+def _restlessness(base: FloatArray, rows: IndexArray, scale: SiteScale) -> FloatArray:
+    """Exponentially weighted mean of the base's absolute change per √day, row by row."""
+    keep = 0.5 ** (1 / RESTLESSNESS_HALF_LIFE)
+    mean, last_value, last_row = scale.daily_change, np.nan, 0
+    result = np.full(base.shape, np.nan)
+    for i, (value, row) in enumerate(zip(base, rows, strict=True)):
+        if np.isfinite(value):
+            if np.isfinite(last_value):
+                change = abs(value - last_value) / (row - last_row) ** 0.5
+                mean = keep * mean + (1 - keep) * min(change, WILDEST_CHANGE * scale.daily_change)
+            last_value, last_row = value, row
+            result[i] = mean
+    return result
+
+
+def _widened(hindcast: Hindcast, chosen: IndexArray, unseen: BoolArray, rows: IndexArray) -> FloatArray:
+    """Calibrated quantiles, wider around their median where the inputs are such as were never seen."""
+    quantiles = calibrated_quantiles(hindcast, chosen)
+    lived_through = np.concatenate(([0], np.cumsum(unseen)[:-1]))[-chosen.size :]
+    newness = np.clip(1 - lived_through / UNSEEN_DAYS, 0, 1) * unseen[-chosen.size :]
+    median = quantiles[:, :, quantiles.shape[2] // 2, None]
+    widened: FloatArray = median + (quantiles - median) * (1 + UNSEEN_WIDENING * newness)[:, None, None]
+    return widened
+
+
+def _inside(quantiles: FloatArray, base: FloatArray, bounds: Bounds | None) -> FloatArray:
+    if bounds is None:
+        return quantiles
+    lower = np.fmin(bounds.lower, base)[:, None, None]
+    upper = np.fmax(bounds.upper, base)[:, None, None]
+    return np.clip(quantiles, lower, upper)
+
+
+def _skill(pooled: FloatArray, persistence: FloatArray, truth: FloatArray, start: int) -> FloatArray:
+    """MAE / MAE(persistence) of the last year of targets known on each row, since `start`."""
+    ours = np.abs(known_errors(pooled[start:, :, None], truth[start:]))[:, :, 0]
+    theirs = np.abs(known_errors(persistence[start:, :, None], truth[start:]))[:, :, 0]
+    skill = np.full(pooled.shape, np.nan)
+    for lead in range(pooled.shape[1]):
+        known = np.flatnonzero(np.isfinite(ours[:, lead]) & np.isfinite(theirs[:, lead]))
+        if known.size == 0:
+            continue
+        ratio = _recent_sum(ours[known, lead]) / _positive(_recent_sum(theirs[known, lead]))
+        newest = np.searchsorted(known, np.arange(len(ours)), side="right") - 1
+        skill[start:, lead] = np.where(newest >= 0, ratio[newest], np.nan)
+    return skill
+
+
+def _recent_sum(losses: FloatArray) -> FloatArray:
+    total = np.concatenate(([0.0], np.cumsum(losses)))
+    ends = np.arange(1, losses.size + 1)
+    recent: FloatArray = total[ends] - total[np.maximum(ends - SKILL_WINDOW, 0)]
+    return recent
+
+
+def _positive(values: FloatArray) -> FloatArray:
+    return np.where(values > 0, values, np.nan)
+
+
+def _reference(values: FloatArray) -> FloatArray:
+    reference: FloatArray = np.sort(values[np.isfinite(values)])
+    return reference
+
+
+def _spread_out(values: FloatArray, rows: IndexArray, size: int) -> FloatArray:
+    """Return `values` (N, …) on the calendar of `size` rows, NaN between."""
+    calendar = np.full((size, *values.shape[1:]), np.nan)
+    calendar[rows] = values
+    return calendar
