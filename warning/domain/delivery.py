@@ -62,6 +62,48 @@ class Message:
     sms: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """An alert put into words and the deliveries it needs: (recipient id, channel id, form) each.
+
+    `plot_data` is JSON from which the plot is drawn at delivery; None: the alert has no plot.
+    """
+
+    message: Message
+    deliveries: tuple[tuple[str, str, MessageForm], ...]
+    expires_at: datetime
+    plot_data: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueDelivery:
+    """A delivery claimed for one attempt. `claim` numbers its claims: a later one outdates this one."""
+
+    id: int
+    claim: int
+    claimed_at: datetime
+    alert: Alert
+    recipient_id: str
+    channel_id: str
+    form: MessageForm
+    message: Message
+    plot_data: str | None
+    attempts: int  # made before this one
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiredDeliveries:
+    """The deliveries of one alert that were given up together: who missed it, by which channel, and why."""
+
+    alert: Alert
+    message: Message
+    missed: tuple[tuple[str, str, str], ...]  # (recipient id, channel id, last error)
+
+    @property
+    def recipient_ids(self) -> frozenset[str]:
+        return frozenset(recipient for recipient, _, _ in self.missed)
+
 @dataclass(frozen=True, slots=True)
 class SendResult:
     """How one attempt ended. `permanent` means another attempt cannot help; `detail` holds no secret."""
@@ -105,3 +147,22 @@ def recipients_of(alert: Alert, recipients: Iterable[Recipient]) -> tuple[Recipi
     if highest is None:
         return tuple(watching)
     return tuple(r for r in watching if r.least_severity <= highest)
+
+
+def others_to_tell(
+    expired: ExpiredDeliveries, recipients: Iterable[Recipient]
+) -> tuple[tuple[str, str, MessageForm], ...]:
+    """Return (recipient id, channel id, form) of those who are told that a delivery was given up.
+
+    Whoever else was to get the alert; if nobody, everyone else at the dam; if there is nobody
+    else, the remaining channels of those who missed it. Empty only when no way is left.
+    """
+    everyone = tuple(recipients)
+    missed = {(recipient, channel) for recipient, channel, _ in expired.missed}
+    watching = tuple(r for r in everyone if r.watches(expired.alert.reservoir_id))
+    others = [
+        tuple(r for r in group if r.id not in expired.recipient_ids)
+        for group in (recipients_of(expired.alert, everyone), watching)
+    ]
+    told = others[0] or others[1] or watching
+    return tuple((r.id, c.id, c.form) for r in told for c in r.channels if (r.id, c.id) not in missed)

@@ -1,0 +1,217 @@
+"""The record: what was seen, judged, said and sent. Nothing is sent that does not stand here first."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from warning.domain.alert import CALM, Alert, Standing
+from warning.domain.delivery import Composed, DueDelivery, ExpiredDeliveries, SendResult
+from warning.domain.findings import Finding, FindingKind
+from warning.domain.variables import Variable
+from warning.errors import JournalError
+from warning.journal import delivering, reading, writing
+from warning.journal.entries import AlertRecord, AlertRow, CycleEntry, CycleRow, DeliveryRow, StandingRow
+from warning.journal.serial import from_json
+from warning.journal.store import Store
+from warning.journal.tables import configurations, cycles, standings
+
+Compose = Callable[[Alert], Composed]
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"']+")
+
+
+class Journal:
+    """One record. Safe to use from several threads and beside other processes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str) -> Journal:
+        """Open the record at the SQLAlchemy `url`, creating or migrating it where needed.
+
+        Raises JournalError where it cannot be opened or a newer program wrote it.
+        """
+        return cls(Store(url))
+
+    def close(self) -> None:
+        """Release the database."""
+        self._store.close()
+
+    # cycles
+
+    def keep_configuration(self, digest: str, files: Mapping[str, str], now: datetime) -> None:
+        """Record the text of a configuration when its digest is first seen; addresses in it are left out."""
+        text = json.dumps({name: _ADDRESS.sub(r"\1…", content) for name, content in files.items()})
+        with self._store.writing() as connection:
+            known = select(configurations.c.digest).where(configurations.c.digest == digest)
+            if connection.execute(known).first() is None:
+                row = {"digest": digest, "first_seen_at": now, "files": text}
+                connection.execute(insert(configurations).values(row))
+
+    def begin_cycle(self, started_at: datetime, configuration_digest: str, model_id: str | None) -> int:
+        """Record that a cycle began and return its id."""
+        row = {
+            "started_at": started_at,
+            "configuration_digest": configuration_digest,
+            "model_id": model_id,
+            "outcome": "running",
+        }
+        with self._store.writing() as connection:
+            return writing.inserted_key(connection, cycles, row)
+
+    def close_cycle(
+        self,
+        cycle_id: int,
+        ended_at: datetime,
+        *,
+        reservoirs: int,
+        forecasts: int,
+        unwatched: int,
+        alerts: int,
+        failures: int,
+    ) -> None:
+        """Record how a cycle ended: `complete`, or `partial` where a dam failed."""
+        counts = {
+            "ended_at": ended_at,
+            "outcome": "partial" if failures else "complete",
+            "reservoirs": reservoirs,
+            "forecasts": forecasts,
+            "unwatched": unwatched,
+            "alerts": alerts,
+            "failures": failures,
+        }
+        with self._store.writing() as connection:
+            connection.execute(update(cycles).where(cycles.c.id == cycle_id).values(counts))
+
+    def record(self, entry: CycleEntry, compose: Compose) -> tuple[Alert, ...]:
+        """Record one dam's cycle with its alerts, messages and deliveries in one transaction.
+
+        `compose` is called inside it with each numbered alert, so it must be quick and pure; what it
+        raises comes back unchanged, and then nothing was recorded. Raises JournalError where this dam
+        already has an entry for this cycle, or the record cannot be written. Returns the numbered alerts.
+        """
+        with self._store.writing() as connection:
+            _refuse_repetition(connection, entry)
+            return writing.write_entry(connection, entry, compose)
+
+    # what the next decision needs
+
+    def standing(self, reservoir_id: str) -> Standing:
+        """Return what has been announced about a dam and still stands; CALM if nothing ever was."""
+        with self._store.reading() as connection:
+            query = select(standings.c.body).where(standings.c.reservoir_id == reservoir_id)
+            body = connection.execute(query).scalar_one_or_none()
+        return CALM if body is None else from_json(Standing, body)
+
+    def last_findings(self, reservoir_id: str) -> list[Finding]:
+        """Return the findings of the dam's newest entry."""
+        with self._store.reading() as connection:
+            return reading.last_findings(connection, reservoir_id)
+
+    def findings_announced(self, reservoir_id: str) -> dict[tuple[FindingKind, Variable | None], datetime]:
+        """Say when a finding of each kind and variable was last part of an alert on this dam."""
+        with self._store.reading() as connection:
+            return reading.findings_announced(connection, reservoir_id)
+
+    # what people ask
+
+    def last_cycle(self) -> CycleRow | None:
+        """Return the newest cycle, running or not."""
+        return next(iter(self.recent_cycles(1)), None)
+
+    def recent_cycles(self, limit: int) -> list[CycleRow]:
+        """Return the newest cycles, newest first."""
+        with self._store.reading() as connection:
+            return reading.recent_cycles(connection, limit)
+
+    def recent_alerts(self, limit: int, reservoir_id: str | None = None) -> list[AlertRow]:
+        """Return the newest alerts, of one dam or of all, newest first."""
+        with self._store.reading() as connection:
+            return reading.recent_alerts(connection, limit, reservoir_id)
+
+    def recent_deliveries(self, limit: int, *, unsettled: bool = False) -> list[DeliveryRow]:
+        """Return the newest deliveries, newest first; `unsettled`: those neither sent nor given up."""
+        with self._store.reading() as connection:
+            return reading.recent_deliveries(connection, limit, unsettled)
+
+    def all_standings(self) -> list[StandingRow]:
+        """Return what stands at every dam that has ever been recorded, by id."""
+        with self._store.reading() as connection:
+            return reading.all_standings(connection)
+
+    def alert_record(self, number: int) -> AlertRecord | None:
+        """Return everything about one alert: words, evidence, deliveries, attempts."""
+        with self._store.reading() as connection:
+            return reading.alert_record(connection, number)
+
+    # the outbox's side
+
+    def claim_due(self, now: datetime, limit: int, lease_s: float) -> list[DueDelivery]:
+        """Claim up to `limit` deliveries for one attempt each: most severe first, then the least tried.
+
+        A claim that is not settled within `lease_s` lapses, so nothing is lost with the process.
+        """
+        with self._store.writing() as connection:
+            return delivering.claim_due(connection, now, limit, lease_s)
+
+    def next_due_at(self) -> datetime | None:
+        """Return when the next open delivery is due, None when all are settled."""
+        with self._store.reading() as connection:
+            return delivering.next_due_at(connection)
+
+    def mark_sent(self, delivery: DueDelivery, now: datetime, detail: str) -> None:
+        """Record that a delivery was sent, even where its claim has lapsed meanwhile: it is the truth."""
+        with self._store.writing() as connection:
+            delivering.mark_sent(connection, delivery, now, detail)
+
+    def mark_failed(
+        self, delivery: DueDelivery, result: SendResult, now: datetime, next_attempt_at: datetime
+    ) -> None:
+        """Record a failed attempt. A permanent failure makes the delivery expire at once."""
+        with self._store.writing() as connection:
+            delivering.mark_failed(connection, delivery, result, now, next_attempt_at)
+
+    def mark_expired(
+        self,
+        now: datetime,
+        notice: Callable[[ExpiredDeliveries], Alert | None],
+        compose: Callable[[Alert, ExpiredDeliveries], Composed],
+    ) -> list[ExpiredDeliveries]:
+        """Give up every open delivery whose time is over, alert by alert, each in one transaction.
+
+        In the same transaction someone else is told: `notice` answers with the alert to make of it,
+        or None for none, and `compose` puts it into words once it has its number.
+        """
+        with self._store.reading() as connection:
+            numbers = delivering.overdue_alerts(connection, now)
+        expired = [self._expire(number, now, notice, compose) for number in numbers]
+        return [group for group in expired if group is not None]
+
+    def _expire(
+        self,
+        number: int,
+        now: datetime,
+        notice: Callable[[ExpiredDeliveries], Alert | None],
+        compose: Callable[[Alert, ExpiredDeliveries], Composed],
+    ) -> ExpiredDeliveries | None:
+        with self._store.writing() as connection:
+            group = delivering.expire(connection, number, now)
+            if group is None:
+                return None
+            alert = notice(group)
+            if alert is not None:
+                writing.write_alert(connection, None, alert, lambda numbered: compose(numbered, group))
+            return group
+
+
+def _refuse_repetition(connection: Connection, entry: CycleEntry) -> None:
+    if reading.entry_id(connection, entry.cycle_id, entry.reservoir_id) is not None:
+        raise JournalError(
+            f"{entry.reservoir_id} already has an entry for cycle {entry.cycle_id}; "
+            "a dam is recorded once a cycle: begin a new cycle to judge it again"
+        )
