@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import numpy as np
@@ -19,6 +19,10 @@ class SiteScale:
 
     `daily_change` is the typical size of a day's change and `low`..`high` the range seen, in the
     unit of `variable`; `log_flow` holds centre and spread of log1p of each flow; `rain_mm` a rain scale.
+    `flow_gain` is the daily change of `variable` that one m³/s makes; `other_change` the daily change of
+    the other of level and storage (0: not reported). `season` holds the harmonics of the usual daily
+    change over the year and `traits` the dam's temper, both in daily changes. `greatest` is the largest
+    daily change of `variable`, flow and rain seen, in their own units.
     """
 
     variable: Variable
@@ -27,6 +31,11 @@ class SiteScale:
     high: float
     log_flow: Mapping[Variable, tuple[float, float]]
     rain_mm: float
+    flow_gain: Mapping[Variable, float] = field(default_factory=dict)
+    other_change: float = 0.0
+    season: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    traits: tuple[float, ...] = (0.0, 0.0, 0.0)
+    greatest: Mapping[Variable, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

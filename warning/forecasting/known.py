@@ -1,0 +1,106 @@
+"""A variable's readings as they were known on each issue day: what makes every hindcast honest.
+
+On the issue day, the newest reading is judged from the past alone (`at_once`); every reading before
+it has been judged with its successor at hand (`settled`). Nothing later than the issue day is looked
+at, so that cutting the record there changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from warning.domain.readings import ReadingSeries
+from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
+
+
+@dataclass(frozen=True, slots=True)
+class KnownColumn:
+    """One variable of a series, indexed so that its state of knowledge on any day is a look-up.
+
+    Rows are those of the series; -1 stands for "none so far" and `size` for "none to come".
+    """
+
+    values: FloatArray
+    newest: IndexArray  # the newest reported row ≤ each row
+    settled_before: IndexArray  # the newest row ≤ each row that is believed with its successor known
+    settled_after: IndexArray  # the oldest such row ≥ each row
+    believed_now: IndexArray  # the newest row believed by someone who knows nothing after each row
+    believed_at_once: BoolArray
+
+    @property
+    def size(self) -> int:
+        return self.values.size
+
+    def base(self, rows: IndexArray, longest_age_days: int) -> FloatArray:
+        """Return the last believed value on each issue row, NaN where it is older than the age or none."""
+        found = self.believed_now[rows]
+        fresh = (found >= 0) & (rows - found <= longest_age_days)
+        return np.where(fresh, self.values[found], np.nan)
+
+    def windows(self, rows: IndexArray, steps: int) -> tuple[FloatArray, IndexArray]:
+        """Return what was known on each issue row of the `steps` days that end there.
+
+        Values (N, steps) are linear between believed readings and constant after the last, NaN
+        before the first; ages (N, steps) count the days since the last believed reading, and are
+        the step's distance from the record's start plus one where there was none.
+        """
+        days = rows[:, None] + np.arange(1 - steps, 1)
+        inside = days >= 0
+        clipped = np.maximum(days, 0)
+        newest = self.newest[rows][:, None]
+        tail = clipped >= newest
+        before = np.where(tail, self.believed_now[clipped], self.settled_before[clipped])
+        after = self._next_believed(clipped, newest)
+        values = self._between(clipped, before, after)
+        known = inside & (before >= 0)
+        return np.where(known, values, np.nan), np.where(known, clipped - before, clipped + 1)
+
+    def _next_believed(self, days: IndexArray, newest: IndexArray) -> IndexArray:
+        """Return the oldest row ≥ each day that is believed on the issue day, or -1."""
+        after = self.settled_after[days]
+        newest_counts = (newest >= days) & self.believed_at_once[newest]
+        return np.where(after < newest, after, np.where(newest_counts, newest, -1))
+
+    def _between(self, days: IndexArray, before: IndexArray, after: IndexArray) -> FloatArray:
+        left = self.values[before]
+        gap = after - before
+        bridged = (after >= 0) & (before >= 0) & (gap > 0)
+        share = np.where(bridged, (days - before) / np.where(bridged, gap, 1), 0.0)
+        right = np.where(bridged, self.values[np.where(bridged, after, before)], left)
+        bridge: FloatArray = left + share * (right - left)
+        return bridge
+
+
+def known_column(series: ReadingSeries, variable: Variable) -> KnownColumn:
+    """Index `variable` of `series`; it must be among the series' columns."""
+    values = series.values[variable]
+    rows = np.arange(values.size)
+    at_once = np.isfinite(series.trusted_at_once(variable))
+    settled = np.isfinite(series.trusted(variable))
+    newest = _last_true(np.isfinite(values))
+    settled_before = _last_true(settled)
+    earlier = np.concatenate(([-1], settled_before[:-1]))
+    fallback = np.where(newest >= 0, earlier[newest], -1)
+    return KnownColumn(
+        values=values,
+        newest=newest,
+        settled_before=settled_before,
+        settled_after=_first_true_from(settled, rows),
+        believed_now=np.where((newest >= 0) & at_once[newest], newest, fallback),
+        believed_at_once=at_once,
+    )
+
+
+def _last_true(mask: BoolArray) -> IndexArray:
+    """Return for each row the newest row ≤ it where `mask` holds, -1 if none."""
+    last: IndexArray = np.maximum.accumulate(np.where(mask, np.arange(mask.size), -1))
+    return last
+
+
+def _first_true_from(mask: BoolArray, rows: IndexArray) -> IndexArray:
+    """Return for each row the oldest row ≥ it where `mask` holds, the size if none."""
+    marked = np.where(mask, rows, mask.size)
+    first: IndexArray = np.minimum.accumulate(marked[::-1])[::-1]
+    return first
