@@ -1,0 +1,105 @@
+"""Alerts in words: email (HTML and text) and SMS, and a plain form that cannot fail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from warning.alerts.brief import OutlookTable, make_brief
+from warning.alerts.case import Case
+from warning.alerts.plain import plain_message
+from warning.alerts.plot_data import plot_content, plot_description
+from warning.alerts.sms import compose_sms
+from warning.domain.alert import Alert
+from warning.domain.delivery import Message
+from warning.domain.forecast import Forecast
+from warning.domain.readings import ReadingSeries
+from warning.domain.reservoir import Reservoir
+
+__all__ = ["PLOT_CONTENT_ID", "compose_message", "has_plot", "plain_message", "without_plot"]
+
+PLOT_CONTENT_ID = "plot.png"
+_PLOT_REGION = re.compile(r"<!-- plot -->.*?<!-- /plot -->", re.DOTALL)
+_NO_PLOT = (
+    '<tr><td style="padding:6px 16px;font-size:15px;line-height:21px;color:#111111;">'
+    "No picture could be drawn for this alert; the words and figures here are complete without it."
+    "</td></tr>"
+)
+
+
+def compose_message(
+    alert: Alert,
+    reservoir: Reservoir,
+    *,
+    series: ReadingSeries | None,
+    forecast: Forecast | None,
+    told: Sequence[str],
+    now: datetime,
+) -> Message:
+    """Put `alert` into all forms; pure. `told` names everyone who gets it, `now` (aware) is its time.
+
+    The HTML refers to the picture as `cid:plot.png` where there is something to draw.
+    """
+    case = Case(alert, reservoir, forecast, told, now)
+    brief = make_brief(case)
+    content = plot_content(reservoir, series, forecast, alert.assessment)
+    context = {
+        "brief": brief,
+        "picture": plot_description(content, reservoir),
+        "zone": reservoir.time_zone.key,
+        "marked": brief.table is not None and any(row.marked for row in brief.table.rows),
+        "table_lines": _table_lines(brief.table),
+    }
+    return Message(
+        subject=brief.subject,
+        text=_templates().get_template("email.txt").render(context),
+        html=_templates().get_template("email.html").render(context),
+        sms=compose_sms(
+            severity=brief.headline.title,
+            basis=brief.headline.short_basis.upper(),
+            dam=(reservoir.name, reservoir.id),
+            facts=brief.headline.short,
+            action=brief.headline.short_action or brief.headline.action,
+            number=alert.number,
+        ),
+    )
+
+
+def without_plot(message: Message) -> Message:
+    """Return `message` with a sentence in the picture's place, for when none could be drawn."""
+    return replace(message, html=_PLOT_REGION.sub(_NO_PLOT, message.html))
+
+
+def has_plot(message: Message) -> bool:
+    """Say whether the HTML refers to a picture."""
+    return f"cid:{PLOT_CONTENT_ID}" in message.html
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("warning.alerts"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _table_lines(table: OutlookTable | None) -> tuple[str, ...]:
+    """The table for a text mail: columns as wide as their widest cell."""
+    if table is None:
+        return ()
+    heads = ("Day", "Median", "90 % band", *(f"{c.severity} {c.value}" for c in table.columns))
+    rows = [(r.day + (" *" if r.marked else ""), r.median, r.band, *r.probabilities) for r in table.rows]
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    lines = [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in pairs)
+        for pairs in (list(enumerate(zip(row, widths, strict=True))) for row in (heads, *rows))
+    ]
+    return (*lines, "* the first crossing") if any(row.marked for row in table.rows) else tuple(lines)
