@@ -51,8 +51,8 @@ class ForecastSettings:
     weight_rule: WeightRuleName = "decay"
     weight_decay: float = 0.95
     weight_error: WeightError = "absolute"
-    seed: int = 1
-    max_epochs: int = 60
+    seed: int = 0
+    max_epochs: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
