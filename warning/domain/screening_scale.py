@@ -1,0 +1,117 @@
+"""A silent change of a flow's unit, found by the water balance.
+
+Over some weeks the storage's changes must equal inflow less outflow. Where they used to, and
+now equal them only after one or both flows are multiplied by a large factor, the unit changed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from warning.domain.readings import Flag
+from warning.domain.screening_balance import SECONDS_PER_DAY
+from warning.domain.screening_sheet import Sheet
+from warning.domain.variables import BoolArray, FloatArray, Variable
+
+_WINDOW_ROWS = 21
+_FEWEST_ROWS = 12
+_FEWEST_CLOSED_ROWS = 20
+_USUALLY_CLOSED = 0.6
+_MEMORY_ROWS = 730
+_CONFIRMING_ROWS = 5
+_CLOSED = 0.3  # unexplained share of the storage's movement at which the balance counts as closed
+_BETTER = 0.3  # the scaled flows must leave less than this share of what the flows as given leave
+_SUSPECTS = (
+    (Variable.INFLOW_M3S, Variable.OUTFLOW_M3S),
+    (Variable.INFLOW_M3S,),
+    (Variable.OUTFLOW_M3S,),
+)
+
+
+def flag_scale_steps(sheet: Sheet) -> None:
+    """Flag the flows whose scale the balance refutes, from the day it is sure until they fit again."""
+    factor = sheet.limits.scale_step_factor
+    needed = {Variable.STORAGE_M3, Variable.INFLOW_M3S, Variable.OUTFLOW_M3S}
+    if factor is None or not needed <= sheet.values.keys():
+        return
+    change, inflow, outflow = _daily_volumes(sheet)
+    total, as_given, scaled, factors = _unexplained(change, inflow, outflow)
+    closed = as_given < _CLOSED * total
+    closed_before = _usually_closed(closed, total > 0)
+    best = np.argmin(scaled, axis=0)
+    columns = np.arange(closed.size)
+    least, by = scaled[best, columns], factors[best, columns]
+    far = (by > factor) | ((by > 0) & (by < 1.0 / factor))
+    off = far & (least < _BETTER * as_given) & (least < _CLOSED * total) & closed_before
+    _mark_while_off(sheet, off, closed, best)
+
+
+def _usually_closed(closed: BoolArray, judged: BoolArray) -> BoolArray:
+    """Say for each row whether the balance closed on most days of the two years before its window."""
+    shut, open_ = np.cumsum(closed & judged), np.cumsum(judged)
+    rows = np.arange(closed.size)
+    last, first = rows - _WINDOW_ROWS, rows - _WINDOW_ROWS - _MEMORY_ROWS
+    count = np.where(last >= 0, shut[last], 0) - np.where(first >= 0, shut[first], 0)
+    of = np.where(last >= 0, open_[last], 0) - np.where(first >= 0, open_[first], 0)
+    return (count >= _FEWEST_CLOSED_ROWS) & (count >= _USUALLY_CLOSED * of)
+
+
+def _mark_while_off(sheet: Sheet, off: BoolArray, closed: BoolArray, best: FloatArray) -> None:
+    confirming = 0
+    suspects: tuple[Variable, ...] = ()
+    for row in range(off.size):
+        if closed[row]:
+            confirming, suspects = 0, ()
+        elif off[row]:
+            confirming += 1
+            if confirming >= _CONFIRMING_ROWS:
+                suspects = _SUSPECTS[int(best[row])]
+        for variable in suspects:
+            sheet.mark(variable, row, Flag.SCALE_STEP)
+
+
+def _daily_volumes(sheet: Sheet) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return storage change, inflow and outflow in m³ a day; 0 in all three where one is unknown."""
+    # a storage from another table, doubted for its step, still moves with the flows
+    doubted = sheet.at_once[Variable.STORAGE_M3] & ~np.uint16(Flag.LEVEL_AGAINST_STORAGE)
+    storage = np.where(doubted == 0, sheet.values[Variable.STORAGE_M3], np.nan)
+    change = np.concatenate(([np.nan], np.diff(storage)))
+    inflow = sheet.clean(Variable.INFLOW_M3S) * SECONDS_PER_DAY
+    outflow = sheet.clean(Variable.OUTFLOW_M3S) * SECONDS_PER_DAY
+    most = sheet.limits.rate_per_day.get(Variable.STORAGE_M3, np.inf)
+    known = np.isfinite(change) & np.isfinite(inflow) & np.isfinite(outflow) & (np.abs(change) <= most)
+    zero = np.zeros_like(change)
+    return np.where(known, change, zero), np.where(known, inflow, zero), np.where(known, outflow, zero)
+
+
+def _unexplained(
+    change: FloatArray, inflow: FloatArray, outflow: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return sums of squares over the window that ends with each row, and the best factors.
+
+    In order: of the storage's changes; of what the flows leave unexplained as given; (3, rows) of
+    what they leave when both, the inflow, or the outflow are scaled best; (3, rows) those factors.
+    """
+    net = inflow - outflow
+    total, as_given = _windowed(change * change), _windowed((change - net) ** 2)
+    scaled, factors = [], []
+    for known, suspect in ((change, net), (change + outflow, inflow), (inflow - change, outflow)):
+        products, squares = _windowed(known * suspect), _windowed(suspect * suspect)
+        usable = squares > 0
+        by = np.divide(products, squares, out=np.zeros_like(products), where=usable)
+        factors.append(by)
+        scaled.append(np.maximum(_windowed(known * known) - by * products, 0.0))
+    few = _windowed((change != 0).astype(np.float64)) < _FEWEST_ROWS
+    total = np.where(few, 0.0, total)
+    return total, as_given, np.array(scaled), np.array(factors)
+
+
+def _windowed(values: FloatArray) -> FloatArray:
+    """Sum over the last rows up to each row; each sum is made of its own window alone.
+
+    A running total would carry the rounding of all the days before into every later sum.
+    """
+    total = values.copy()
+    for lag in range(1, _WINDOW_ROWS):
+        total[lag:] += values[:-lag]
+    return total
