@@ -144,3 +144,9 @@ def test_every_dependency_is_pinned_to_one_public_version_and_to_no_host(root: P
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     assert {re.split(r"[<>=~! \[]", line, maxsplit=1)[0].lower() for line in wanted} <= pinned
+
+
+def test_the_readme_offers_the_two_commands_that_are_tested_here(root: Path) -> None:
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "sh deploy/try demo" in readme
+    assert "sh deploy/try test" in readme
