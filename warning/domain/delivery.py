@@ -82,7 +82,8 @@ class DueDelivery:
     id: int
     claim: int
     claimed_at: datetime
-    alert: Alert
+    alert_number: int
+    reservoir_id: str
     recipient_id: str
     channel_id: str
     form: MessageForm
@@ -103,6 +104,7 @@ class ExpiredDeliveries:
     @property
     def recipient_ids(self) -> frozenset[str]:
         return frozenset(recipient for recipient, _, _ in self.missed)
+
 
 @dataclass(frozen=True, slots=True)
 class SendResult:

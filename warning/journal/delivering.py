@@ -26,7 +26,7 @@ def _free(now: datetime) -> ColumnElement[bool]:
 def claim_due(connection: Connection, now: datetime, limit: int, lease_s: float) -> list[DueDelivery]:
     """Claim due deliveries that have not expired: most severe first, then the least tried."""
     query = (
-        select(deliveries, alerts.c.body, messages)
+        select(deliveries, alerts.c.reservoir_id, messages)
         .join_from(deliveries, alerts)
         .join(messages, messages.c.alert_number == alerts.c.number)
         .where(_free(now), _table.next_attempt_at <= now, _table.expires_at > now)
@@ -53,7 +53,8 @@ def _due(row: RowMapping, now: datetime) -> DueDelivery:
         id=row["id"],
         claim=row["claim"] + 1,
         claimed_at=now,
-        alert=replace(from_json(Alert, row["body"]), number=row["alert_number"]),
+        alert_number=row["alert_number"],
+        reservoir_id=row["reservoir_id"],
         recipient_id=row["recipient_id"],
         channel_id=row["channel_id"],
         form=MessageForm(row["form"]),

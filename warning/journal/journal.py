@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,6 +21,7 @@ from warning.journal.serial import from_json
 from warning.journal.store import Store
 from warning.journal.tables import configurations, cycles, standings
 
+log = logging.getLogger(__name__)
 Compose = Callable[[Alert], Composed]
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"']+")
 
@@ -189,7 +191,12 @@ class Journal:
         """
         with self._store.reading() as connection:
             numbers = delivering.overdue_alerts(connection, now)
-        expired = [self._expire(number, now, notice, compose) for number in numbers]
+        expired = []
+        for number in numbers:
+            try:
+                expired.append(self._expire(number, now, notice, compose))
+            except JournalError as error:  # one alert's trouble, never another's
+                log.error("event=expiry-failed alert=%d cause=%r", number, str(error))
         return [group for group in expired if group is not None]
 
     def _expire(

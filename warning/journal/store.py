@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -27,15 +27,17 @@ class Store:
         self.name = self._url.render_as_string(hide_password=True)
         self._engine = self._connected()
         self._writing_engine = self._engine.execution_options(writes=True)
-        try:
-            with self.reading() as connection:
-                current = migrate.is_current(connection)
-            if not current:
-                with self.writing() as connection:
-                    migrate.upgrade(connection)
-        except BaseException:
-            self.close()
-            raise
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._bring_up_to_date()
+            undo.pop_all()
+
+    def _bring_up_to_date(self) -> None:
+        with self.reading() as connection:
+            current = migrate.is_current(connection)
+        if not current:
+            with self.writing() as connection:
+                migrate.upgrade(connection)
 
     def _connected(self) -> Engine:
         if self._url.get_backend_name() == "sqlite":
