@@ -10,6 +10,9 @@ import pytest
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
+MIGRATIONS = (
+    "warning/journal/migrations/versions/"  # lists of columns, never edited again: no reader to spare
+)
 
 # Where a broad except may stand, and why: one dam's or one recipient's trouble never silences another's.
 BROAD_EXCEPTS = {
@@ -111,6 +114,7 @@ def test_no_function_is_too_long_to_be_read_at_once(trees: Mapping[str, ast.Modu
     long = {
         f"{name}:{node.lineno} {node.name}": length
         for name, tree in trees.items()
+        if not name.startswith(MIGRATIONS)
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
@@ -124,7 +128,7 @@ def test_no_module_has_a_name_that_says_nothing(texts: Mapping[str, str]) -> Non
 
 
 def test_every_module_says_what_it_is_for(trees: Mapping[str, ast.Module]) -> None:
-    assert [name for name, tree in trees.items() if not ast.get_docstring(tree)] == []
+    assert [name for name, tree in trees.items() if tree.body and not ast.get_docstring(tree)] == []
 
 
 def test_the_program_asserts_nothing_that_an_optimised_run_would_skip(
