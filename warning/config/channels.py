@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from warning.config.drafts import MailDraft, RecipientDraft, SmsDraft
 from warning.config.problems import Complaints, KeyPath
-from warning.config.secret_references import EXPECTED, UnusableSecretError, resolve
+from warning.config.secret_references import UnusableSecretError, resolve
 from warning.domain.delivery import Channel, MessageForm
 
 PHONE_PLACEHOLDER = "{phone}"
@@ -65,7 +65,7 @@ class Secrets:
         try:
             return resolve(reference, self.directory, self.environment)
         except UnusableSecretError as error:
-            complaints.add(path, found=error.found, expected=EXPECTED, remedy=error.remedy)
+            complaints.add(path, found=error.found, expected=error.expected, remedy=error.remedy)
             return None
 
     def find_url(self, reference: str | None, path: KeyPath, complaints: Complaints) -> str | None:

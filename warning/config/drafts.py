@@ -73,11 +73,11 @@ class RiseThresholdDraft(Draft):
 
 
 class LimitsDraft(Draft):
-    level_m: Range | None = key("lower and upper limit in m", "level_m = [190.0, 281.0]")
-    storage_m3: Range | None = key("lower and upper limit in m³", "storage_m3 = [0, 4.5e9]")
-    inflow_m3s: Range | None = key("lower and upper limit in m³/s", "inflow_m3s = [-500, 20000]")
-    outflow_m3s: Range | None = key("lower and upper limit in m³/s", "outflow_m3s = [0, 20000]")
-    rain_mm: Range | None = key("lower and upper limit in mm", "rain_mm = [0, 600]")
+    level_m: Range | None = key("[lower, upper] in m", "level_m = [190.0, 281.0]")
+    storage_m3: Range | None = key("[lower, upper] in m³", "storage_m3 = [0, 4.5e9]")
+    inflow_m3s: Range | None = key("[lower, upper] in m³/s", "inflow_m3s = [-500, 20000]")
+    outflow_m3s: Range | None = key("[lower, upper] in m³/s", "outflow_m3s = [0, 20000]")
+    rain_mm: Range | None = key("[lower, upper] in mm", "rain_mm = [0, 600]")
 
 
 class PerVariableDraft(Draft):
@@ -169,7 +169,7 @@ class RecipientDraft(Draft):
     least_severity: Line | None = key("one of the severities", 'least_severity = "watch"', required=True)
     reservoirs: AllOrSome | None = key('"all" or an array of ids of dams', 'reservoirs = ["oroville"]')
     findings: bool | None = key("true or false", "findings = true")
-    email: Email | None = key("one address", 'email = "maria@example.org"')
+    email: Email | None = key("one mail address", 'email = "maria@example.org"')
     sms: Phone | None = key("a number with + and country code, digits only", 'sms = "+15305550101"')
     apprise: list[str] | None = key(
         "an array of references to Apprise URLs", 'apprise = ["file:siren.url"]', secret=True
@@ -193,7 +193,9 @@ class SourceDraft(Draft):
 
 
 class ScheduleDraft(Draft):
-    daily_at: TimeOfDay | None = key("a time of day in quotation marks", 'daily_at = "06:30"', required=True)
+    daily_at: TimeOfDay | None = key(
+        'a time of day from "00:00" to "23:59"', 'daily_at = "06:30"', required=True
+    )
     time_zone: Line | None = key("an IANA time zone", 'time_zone = "America/Los_Angeles"', required=True)
     poll_minutes: Annotated[int, Field(ge=1, le=1440)] | None = key(
         "a whole number of minutes from 1 to 1440", "poll_minutes = 30"
@@ -234,7 +236,7 @@ class MailDraft(Draft):
     )
     user: Line | None = key("a line of text", 'user = "dam-warning"')
     password: Line | None = key('"file:PATH" or "env:NAME"', 'password = "file:mail-password"', secret=True)
-    from_address: Email | None = key("one address", 'from_address = "dams@example.org"', required=True)
+    from_address: Email | None = key("one mail address", 'from_address = "dams@example.org"', required=True)
     from_name: FromName | None = key(
         "a line of text without : < > ' \" \\ , @ ( ) [ ]", 'from_name = "Dam warning"'
     )

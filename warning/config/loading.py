@@ -58,7 +58,7 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
     journal_url = ""
     if service.draft:
         journal_url = service_rules.journal_url(service.draft, directory, secrets, service.complaints)
-    problems = [p for file in (service, reservoirs, recipients) for p in file.complaints.problems]
+    problems = [p for file in (service, reservoirs, recipients) for p in file.problems()]
     if problems or not (service.draft and reservoirs.draft and recipients.draft):
         raise InvalidConfigurationError(directory, problems)
     severities = service_rules.severities_of(service.draft)
@@ -90,6 +90,10 @@ class _File(Generic[D]):
 
     draft: D | None
     complaints: Complaints
+    unreadable: Problem | None = None
+
+    def problems(self) -> list[Problem]:
+        return [self.unreadable] if self.unreadable else self.complaints.problems()
 
     def ids(self, table: str) -> list[str] | None:
         """Return the ids that a table of tables defines, those of unsound entries included."""
@@ -101,7 +105,7 @@ def _read(kind: type[D], name: str, contents: Mapping[str, bytes | Problem]) -> 
     content = contents[name]
     tables = parse(name, content) if isinstance(content, bytes) else content
     if isinstance(tables, Problem):
-        return _File(None, Complaints(name, {}, problems=[tables]))
+        return _File(None, Complaints(name, {}), unreadable=tables)
     complaints = Complaints(name, tables)
     return _File(understand(kind, tables, complaints), complaints)
 

@@ -56,12 +56,31 @@ class Complaints:
 
     file: str
     content: Mapping[str, object]
-    problems: list[Problem] = field(default_factory=list)
     unsound: set[KeyPath] = field(default_factory=set)
+    _found: list[tuple[tuple[int, ...], Problem]] = field(default_factory=list)
+    _orders: dict[int, dict[str, int]] = field(default_factory=dict)  # by id() of a table in `content`
 
     def add(self, path: KeyPath, *, found: str, expected: str, remedy: str) -> None:
         """Note a problem at `path`; an int in a path is a place in an array, counted from 0."""
-        self.problems.append(Problem(self.file, self._rendered(path), found, expected, remedy))
+        problem = Problem(self.file, self._rendered(path), found, expected, remedy)
+        self._found.append((self._position(path), problem))
+
+    def problems(self) -> list[Problem]:
+        """Return what was noted, in the order of the file."""
+        return [problem for _, problem in sorted(self._found, key=lambda entry: entry[0])]
+
+    def _position(self, path: KeyPath) -> tuple[int, ...]:
+        """Say where in the file `path` lies; what is missing lies at the end of its table."""
+        position, node = [], _child(self.content, ())
+        for part in path:
+            if isinstance(part, int):
+                position.append(part)
+            elif isinstance(node, Mapping):
+                if id(node) not in self._orders:
+                    self._orders[id(node)] = {key: place for place, key in enumerate(node)}
+                position.append(self._orders[id(node)].get(part, len(node)))
+            node = _child(node, (part,))
+        return tuple(position)
 
     def _rendered(self, path: KeyPath) -> str:
         """`reservoirs.oroville.thresholds[2, "watch"].value`: places counted from 1, with their names."""
@@ -111,8 +130,8 @@ def alternatives(word: str, known: Sequence[str]) -> str:
     if near:
         return f"did you mean {rendered_key(near[0])}?"
     if 0 < len(known) <= 25:
-        return f"use one of: {', '.join(known)}"
-    return "correct the spelling"
+        return f"use one of: {', '.join(known)}."
+    return "correct the spelling."
 
 
 def _child(node: object, path: KeyPath) -> object:

@@ -16,7 +16,7 @@ from warning.config.drafts import (
     RiseThresholdDraft,
     ThresholdDraft,
 )
-from warning.config.problems import Complaints, KeyPath, alternatives, shown
+from warning.config.problems import Complaints, KeyPath, alternatives, rendered_key, shown
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ID_RULE = "up to 64 small letters, digits, _ and -, the first a letter or digit (it names files)"
@@ -97,7 +97,7 @@ def _check_recipients(
                 (*path, "recipients", place),
                 found=f"{shown(name)}, whom nobody defined",
                 expected="a recipient of recipients.toml",
-                remedy=alternatives(name, known) + f" Or add [recipients.{name}] there.",
+                remedy=alternatives(name, known) + f" Otherwise add [recipients.{rendered_key(name)}] there.",
             )
 
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-EXPECTED = '"file:PATH" or "env:NAME", which say where the secret is kept'
+_REFERENCE = '"file:PATH" or "env:NAME", which say where the secret is kept'
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LARGEST_BYTES = 65_536
 
@@ -15,9 +15,10 @@ _LARGEST_BYTES = 65_536
 class UnusableSecretError(Exception):
     """A secret could not be had; the words in it never hold any part of the secret."""
 
-    def __init__(self, found: str, remedy: str) -> None:
+    def __init__(self, found: str, remedy: str, expected: str = "a secret that can be read there") -> None:
         super().__init__(found)
         self.found = found
+        self.expected = expected
         self.remedy = remedy
 
 
@@ -38,7 +39,7 @@ def resolve(reference: str, directory: Path, environment: Mapping[str, str]) -> 
     if kind == "file" and name.strip() and "\0" not in name:
         return _checked(_from_file(name, directory, environment), f"secret file {name}")
     remedy = 'put the secret into a file of mode 600 and write "file:" and its path here'
-    raise UnusableSecretError("a value that is no reference (not shown)", remedy)
+    raise UnusableSecretError("a value that is no reference (not shown)", remedy, _REFERENCE)
 
 
 def _from_environment(name: str, environment: Mapping[str, str]) -> str:

@@ -83,7 +83,7 @@ def _is_dict(annotation: Any) -> bool:
 def _complain(kind: type[Draft], path: KeyPath, content: object, complaints: Complaints) -> None:
     _, field, table = _descend(kind, path)
     if field is None:
-        remedy = alternatives(str(path[-1]), list(table.model_fields)) + " Or remove it."
+        remedy = alternatives(str(path[-1]), list(table.model_fields)) + " Otherwise remove it."
         complaints.add(path, found="an unknown key", expected="a key of this table", remedy=remedy)
         return
     expect = expectation(field)
@@ -102,7 +102,7 @@ def _is_secret_table(kind: type[Draft], path: KeyPath) -> bool:
 
 def _remedy(path: KeyPath, expect: Expect, value: object) -> str:
     remedy = f"write for example: {expect.example}"
-    if isinstance(value, str) and not expect.what.startswith(("a line", "one address")):
+    if isinstance(value, str) and not expect.what.startswith(("a line", "one mail address")):
         bare = value.strip().removesuffix(",")
         if bare.replace(".", "", 1).replace("-", "", 1).isdigit():
             return f"write the number without quotation marks: {rendered_key(str(path[-1]))} = {bare}"
