@@ -31,6 +31,10 @@ from warning.forecasting.features import base_values, out_of_range, z_to_values
 from warning.forecasting.model import SiteScale
 from warning.forecasting.weights import PUBLISHED, WeightRule, adaptive_weights, combine, known_errors
 
+CHEAP_POOL: Final = "cheap_experts"
+"""Method of a forecast that had to do without networks."""
+SITE_ERRORS: Final = (ForecastError, ValueError, ArithmeticError, LookupError)
+"""What one dam's data may raise without costing the others their forecast."""
 OPERATIONAL_RULE: Final = WeightRule(squared=True)
 SKILL_WINDOW: Final = 365  # known targets
 RESTLESSNESS_HALF_LIFE: Final = 20.0  # readings
@@ -145,6 +149,7 @@ def forecast_of(
     model_id: str | None,
     degraded: tuple[str, ...] = (),
     index: int = -1,
+    method: str = POOL,
 ) -> Forecast:
     """Return the forecast in row `index` of `result`.
 
@@ -160,7 +165,7 @@ def forecast_of(
         reservoir_id=reservoir_id,
         basis_day=basis_day.astype(date),
         issued_at=issued_at,
-        method=POOL,
+        method=method,
         model_id=model_id,
         mean=result.mean[index],
         quantiles=result.quantiles[index],
@@ -170,6 +175,22 @@ def forecast_of(
         degraded=degraded,
         out_of_range=bool(result.out_of_range[index]),
     )
+
+
+def validation_skill(result: PoolResult, truth: FloatArray) -> tuple[float, ...]:
+    """Return MAE / MAE(persistence) of the forecasts in `result` per lead; NaN where nothing is known.
+
+    `truth` (rows,) are the believed values of the whole series that `result` belongs to.
+    """
+    skill = []
+    for lead in range(1, HORIZON_DAYS + 1):
+        targets = result.rows + lead
+        found = np.where(targets < truth.size, truth[np.minimum(targets, truth.size - 1)], np.nan)
+        ours, theirs = np.abs(found - result.mean[:, lead - 1]), np.abs(found - result.base)
+        known = np.isfinite(ours) & np.isfinite(theirs)
+        persistence = float(theirs[known].sum())
+        skill.append(float(ours[known].sum()) / persistence if persistence > 0 else np.nan)
+    return tuple(skill)
 
 
 def _check_networks(networks_z: Mapping[str, FloatArray] | None, rows: IndexArray) -> None:

@@ -1,0 +1,336 @@
+"""What crosses between the daemon and its child: plain JSON and arrays, never pickles.
+
+A job is a folder with `job.json` and `arrays.npz`; the answer is `result.json` and `result.npz`
+beside them. Needs numpy and the standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warning.domain.forecast import HORIZON_DAYS, QUANTILE_LEVELS
+from warning.domain.readings import ReadingSeries
+from warning.domain.reservoir import Bounds
+from warning.domain.variables import Variable
+from warning.errors import ForecastError
+from warning.forecasting.model import NetworkSpec, SiteScale
+from warning.forecasting.model_json import scale_from_json, scale_to_json, specs_from_json, specs_to_json
+from warning.forecasting.pool import PoolResult
+from warning.forecasting.training_plan import (
+    SiteSplit,
+    State,
+    TrainedNetworks,
+    TrainingLog,
+    TrainingSettings,
+)
+from warning.forecasting.weights import WeightRule
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+States: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
+
+FORECAST: Final = "forecast"
+TRAIN: Final = "train"
+_PARTS: Final = ("values", "at_once", "settled")
+_RESULT_ARRAYS: Final = (
+    "rows", "base", "ensemble", "weights", "pooled", "mean", "quantiles", "skill", "out_of_range",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SiteJob:
+    """One dam to forecast: its screened series, scale, and the end of the networks' training part."""
+
+    series: ReadingSeries
+    scale: SiteScale
+    fit_end: date
+    bounds: Bounds | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastJob:
+    """What the child is to forecast; with `last_only` the newest issue row of each dam alone.
+
+    `device` is "auto", "cpu" or "cuda".
+    """
+
+    sites: Mapping[str, SiteJob]
+    specs: tuple[NetworkSpec, ...]
+    states: States
+    rule: WeightRule
+    device: str
+    last_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSite:
+    """One dam to learn from: its screened series, split, and bounds of the forecast variable."""
+
+    series: ReadingSeries
+    split: SiteSplit
+    bounds: Bounds | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """What the child is to train, and the rule under which the pool's validation skill is measured."""
+
+    sites: Mapping[str, TrainSite]
+    settings: TrainingSettings
+    rule: WeightRule
+
+
+@dataclass(frozen=True, slots=True)
+class TrainAnswer:
+    """What came of a training: the networks, and MAE / MAE(persistence) per lead on validation by dam."""
+
+    networks: TrainedNetworks
+    skill: Mapping[str, tuple[float, ...]]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastAnswer:
+    """What the child answered; each dam is in one of the two."""
+
+    results: Mapping[str, PoolResult]
+    failures: Mapping[str, str]
+
+
+def write_folder(folder: Path, name: str, plain: Mapping[str, Any], arrays: Arrays) -> None:
+    """Write `name`.json and `name`.npz; the JSON comes last, so that its presence means completeness."""
+    np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+    (folder / f"{name}.json").write_text(json.dumps(plain, allow_nan=False), encoding="utf-8")
+
+
+def read_folder(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
+    """Read what `write_folder` wrote; raises ForecastError where it is missing, damaged or a pickle."""
+    try:
+        plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ForecastError(f"the {name} of the forecast child is unusable: {error}") from error
+    if not isinstance(plain, dict):
+        raise ForecastError(f"the {name} of the forecast child is unusable: no JSON object")
+    return plain, arrays
+
+
+def pack_series(prefix: str, series: ReadingSeries, arrays: Arrays) -> dict[str, Any]:
+    """Put the columns into `arrays` under `prefix` and return the rest as JSON."""
+    for part in _PARTS:
+        for variable, column in getattr(series, part).items():
+            arrays[f"{prefix}/{part}/{variable.value}"] = column
+    return {"first_day": series.first_day.isoformat(), "variables": [v.value for v in series.values]}
+
+
+def unpack_series(prefix: str, plain: Mapping[str, Any], arrays: Arrays) -> ReadingSeries:
+    """Rebuild what `pack_series` took apart."""
+    variables = [Variable(name) for name in plain["variables"]]
+    values, at_once, settled = (
+        {v: arrays[f"{prefix}/{part}/{v.value}"] for v in variables} for part in _PARTS
+    )
+    return ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled)
+
+
+def pack_states(states: States, arrays: Arrays) -> None:
+    """Put the networks' parameters into `arrays`."""
+    for network, parameters in states.items():
+        for name, values in parameters.items():
+            arrays[f"network/{network}/{name}"] = values
+
+
+def unpack_states(arrays: Arrays) -> dict[str, State]:
+    """Rebuild what `pack_states` took apart."""
+    states: dict[str, State] = {}
+    for key, values in arrays.items():
+        if key.startswith("network/"):
+            _, network, name = key.split("/", 2)
+            states.setdefault(network, {})[name] = values
+    return states
+
+
+def pack_forecast_job(job: ForecastJob) -> tuple[dict[str, Any], Arrays]:
+    """Take a job apart into JSON and arrays."""
+    arrays: Arrays = {}
+    sites = []
+    for i, (reservoir_id, site) in enumerate(job.sites.items()):
+        sites.append(
+            {
+                "id": reservoir_id,
+                "series": pack_series(f"site/{i}", site.series, arrays),
+                "scale": scale_to_json(site.scale),
+                "fit_end": site.fit_end.isoformat(),
+                "bounds": _bounds_to_json(site.bounds),
+            }
+        )
+    pack_states(job.states, arrays)
+    plain = {
+        "job": FORECAST,
+        "sites": sites,
+        "networks": specs_to_json(job.specs),
+        "rule": asdict(job.rule),
+        "device": job.device,
+        "last_only": job.last_only,
+    }
+    return plain, arrays
+
+
+def unpack_forecast_job(plain: Mapping[str, Any], arrays: Arrays) -> ForecastJob:
+    """Rebuild what `pack_forecast_job` took apart."""
+    sites = {
+        site["id"]: SiteJob(
+            series=unpack_series(f"site/{i}", site["series"], arrays),
+            scale=scale_from_json(site["scale"]),
+            fit_end=date.fromisoformat(site["fit_end"]),
+            bounds=_bounds_from_json(site["bounds"]),
+        )
+        for i, site in enumerate(plain["sites"])
+    }
+    return ForecastJob(
+        sites=sites,
+        specs=specs_from_json(plain["networks"]),
+        states=unpack_states(arrays),
+        rule=WeightRule(**plain["rule"]),
+        device=plain["device"],
+        last_only=plain["last_only"],
+    )
+
+
+def pack_train_job(job: TrainJob) -> tuple[dict[str, Any], Arrays]:
+    """Take a job apart into JSON and arrays."""
+    arrays: Arrays = {}
+    sites = [
+        {
+            "id": reservoir_id,
+            "series": pack_series(f"site/{i}", site.series, arrays),
+            "scale": scale_to_json(site.split.scale),
+            "train_end": site.split.train_end.isoformat(),
+            "validation_end": site.split.validation_end.isoformat(),
+            "bounds": _bounds_to_json(site.bounds),
+        }
+        for i, (reservoir_id, site) in enumerate(job.sites.items())
+    ]
+    plain = {"job": TRAIN, "sites": sites, "settings": asdict(job.settings), "rule": asdict(job.rule)}
+    return plain, arrays
+
+
+def unpack_train_job(plain: Mapping[str, Any], arrays: Arrays) -> TrainJob:
+    """Rebuild what `pack_train_job` took apart."""
+    sites = {}
+    for i, site in enumerate(plain["sites"]):
+        ends = (date.fromisoformat(site[name]) for name in ("train_end", "validation_end"))
+        sites[site["id"]] = TrainSite(
+            series=unpack_series(f"site/{i}", site["series"], arrays),
+            split=SiteSplit(scale_from_json(site["scale"]), *ends),
+            bounds=_bounds_from_json(site["bounds"]),
+        )
+    settings = plain["settings"] | {"lengths": tuple(plain["settings"]["lengths"])}
+    return TrainJob(sites, TrainingSettings(**settings), WeightRule(**plain["rule"]))
+
+
+def pack_train_answer(answer: TrainAnswer) -> tuple[dict[str, Any], Arrays]:
+    """Take the outcome of a training apart into JSON and arrays; an unknown skill is null."""
+    arrays: Arrays = {}
+    pack_states(answer.networks.states, arrays)
+    plain = {
+        "networks": specs_to_json(answer.networks.specs),
+        "log": [asdict(entry) for entry in answer.networks.log],
+        "skill": {name: [v if isfinite(v) else None for v in row] for name, row in answer.skill.items()},
+        "versions": dict(answer.versions),
+    }
+    return plain, arrays
+
+
+def unpack_train_answer(plain: Mapping[str, Any], arrays: Arrays) -> TrainAnswer:
+    """Rebuild the outcome of a training; raises ForecastError where it makes no sense."""
+    try:
+        specs = specs_from_json(plain["networks"])
+        states = unpack_states(arrays)
+        if not specs or {spec.name for spec in specs} != states.keys():
+            raise ValueError(f"networks {[s.name for s in specs]}, parameters of {sorted(states)}")
+        for name, state in states.items():
+            if not all(np.isfinite(values).all() for values in state.values()):
+                raise ValueError(f"parameters of {name} are not finite")
+        log = tuple(TrainingLog(**entry) for entry in plain["log"])
+        skill = {
+            str(name): tuple(nan if value is None else float(value) for value in row)
+            for name, row in plain["skill"].items()
+        }
+        versions = {str(name): str(version) for name, version in plain["versions"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ForecastError(f"the training's result is unusable: {error!r}") from error
+    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions)
+
+
+def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:
+    """Take an answer apart into JSON and arrays."""
+    arrays: Arrays = {}
+    results = []
+    for i, (reservoir_id, result) in enumerate(answer.results.items()):
+        for name in _RESULT_ARRAYS:
+            arrays[f"result/{i}/{name}"] = getattr(result, name)
+        for name, values in result.experts.items():
+            arrays[f"result/{i}/expert/{name}"] = values
+        results.append(
+            {
+                "id": reservoir_id,
+                "first_day": result.first_day.isoformat(),
+                "experts": list(result.experts),
+            }
+        )
+    return {"results": results, "failures": dict(answer.failures)}, arrays
+
+
+def unpack_answer(plain: Mapping[str, Any], arrays: Arrays) -> ForecastAnswer:
+    """Rebuild an answer; a dam whose part is incomplete or misshapen counts among the failures.
+
+    Raises ForecastError where the answer as a whole makes no sense.
+    """
+    results: dict[str, PoolResult] = {}
+    try:
+        failures = {str(key): str(text) for key, text in plain["failures"].items()}
+        entries = [(str(entry["id"]), entry) for entry in plain["results"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ForecastError(f"the forecast child's result is unusable: {error!r}") from error
+    for i, (reservoir_id, entry) in enumerate(entries):
+        try:
+            results[reservoir_id] = _unpack_result(f"result/{i}", entry, arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            failures[reservoir_id] = f"the forecast child's answer is unusable: {error}"
+    return ForecastAnswer(results, failures)
+
+
+def _bounds_to_json(bounds: Bounds | None) -> list[float] | None:
+    return None if bounds is None else [bounds.lower, bounds.upper]
+
+
+def _bounds_from_json(plain: list[float] | None) -> Bounds | None:
+    return None if plain is None else Bounds(*plain)
+
+
+def _unpack_result(prefix: str, entry: Mapping[str, Any], arrays: Arrays) -> PoolResult:
+    parts = {name: arrays[f"{prefix}/{name}"] for name in _RESULT_ARRAYS}
+    experts = {name: arrays[f"{prefix}/expert/{name}"] for name in entry["experts"]}
+    rows = parts["rows"].shape
+    if len(rows) != 1 or rows == (0,):
+        raise ValueError(f"issue rows of shape {rows}, expected at least one in a row")
+    leads = (*rows, HORIZON_DAYS)
+    shapes = {
+        "base": rows, "out_of_range": rows, "ensemble": leads, "pooled": leads, "mean": leads, "skill": leads,
+        "weights": (*leads, len(experts)), "quantiles": (*leads, len(QUANTILE_LEVELS)),
+    }  # fmt: skip
+    for name, expected in [*shapes.items(), *((f"expert/{name}", leads) for name in experts)]:
+        found = arrays[f"{prefix}/{name}"].shape
+        if found != expected:
+            raise ValueError(f"{name} has shape {found}, expected {expected}")
+    return PoolResult(first_day=date.fromisoformat(entry["first_day"]), experts=experts, **parts)

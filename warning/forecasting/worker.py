@@ -1,0 +1,167 @@
+"""The forecast's child: `python -m warning.forecasting.worker JOB_FOLDER` trains or forecasts, and ends.
+
+Reads the job from the folder and leaves the result beside it. Says on stdout, one JSON object a line,
+which device it uses and how far it is; complaints go to stderr. Torch is imported here and nowhere in
+the daemon; Lightning only for training.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from warning.domain.readings import ReadingSeries
+from warning.domain.variables import FloatArray
+from warning.errors import DamWarningError
+from warning.forecasting.exchange import (
+    TRAIN,
+    Arrays,
+    ForecastAnswer,
+    ForecastJob,
+    SiteJob,
+    States,
+    TrainAnswer,
+    TrainJob,
+    TrainSite,
+    pack_answer,
+    pack_train_answer,
+    read_folder,
+    unpack_forecast_job,
+    unpack_train_job,
+    write_folder,
+)
+from warning.forecasting.model import Model, NetworkSpec
+from warning.forecasting.pool import SITE_ERRORS, PoolResult, issue_rows, operational, validation_skill
+
+PARENT: Final = "DAM_WARNING_PARENT"
+"""Environment variable with the process id of whoever waits for the answer."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do the job in the folder that `arguments` names; return the exit status."""
+    _die_with_parent()
+    if len(arguments) != 1:
+        print("usage: python -m warning.forecasting.worker JOB_FOLDER", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    try:
+        plain, arrays = read_folder(folder, "job")
+        write_folder(folder, "result", *_answer(plain, arrays))
+    except DamWarningError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def forecast(job: ForecastJob) -> ForecastAnswer:
+    """Let the networks answer and pool them with the cheap experts, dam by dam."""
+    import torch
+
+    from warning.forecasting import networks
+
+    torch.set_num_threads(1)
+    device = job.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _say(device=device)
+    loaded = networks.load(_as_model(job.specs, job.states), device)
+    results, failures = {}, {}
+    for done, (reservoir_id, site) in enumerate(job.sites.items()):
+        _say(doing=f"forecasting {reservoir_id}", share=done / len(job.sites))
+        rows = issue_rows(site.series, site.scale.variable, site.fit_end)
+        try:
+            z = networks.predict_z(loaded, site.series, site.scale, rows, device)
+            results[reservoir_id] = _pool(job, site, z)
+        except SITE_ERRORS as error:
+            failures[reservoir_id] = str(error) or repr(error)
+    return ForecastAnswer(results, failures)
+
+
+def train(job: TrainJob) -> TrainAnswer:
+    """Train the networks and measure the pool on the validation parts."""
+    import torch
+
+    from warning.forecasting import training
+
+    torch.set_num_threads(1)
+    histories = {name: (site.series, site.split) for name, site in job.sites.items()}
+    trained = training.train(histories, job.settings, lambda doing, share: _say(doing=doing, share=share))
+    sites = {name: _validation_job(site) for name, site in job.sites.items()}
+    check = ForecastJob(sites, trained.specs, trained.states, job.rule, "cpu", last_only=False)
+    answer = forecast(check)
+    skill = {
+        name: validation_skill(result, sites[name].series.trusted(sites[name].scale.variable))
+        for name, result in answer.results.items()
+    }
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "pytorch-lightning": version("pytorch-lightning"),
+    }
+    return TrainAnswer(trained, skill, versions)
+
+
+def _answer(plain: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+    if plain["job"] == TRAIN:
+        return pack_train_answer(train(unpack_train_job(plain, arrays)))
+    return pack_answer(forecast(unpack_forecast_job(plain, arrays)))
+
+
+def _pool(job: ForecastJob, site: SiteJob, z: Mapping[str, FloatArray]) -> PoolResult:
+    return operational(
+        site.series,
+        site.scale,
+        site.fit_end,
+        z,
+        rule=job.rule,
+        bounds=site.bounds,
+        last_only=job.last_only,
+    )
+
+
+def _validation_job(site: TrainSite) -> SiteJob:
+    """The dam's record up to the end of its validation part."""
+    size = min(max(site.series.row(site.split.validation_end), 1), len(site.series))
+    whole = site.series
+    series = ReadingSeries(
+        whole.first_day,
+        {variable: column[:size] for variable, column in whole.values.items()},
+        {variable: column[:size] for variable, column in whole.at_once.items()},
+        {variable: column[:size] for variable, column in whole.settled.items()},
+    )
+    return SiteJob(series, site.split.scale, site.split.train_end, site.bounds)
+
+
+def _as_model(specs: tuple[NetworkSpec, ...], states: States) -> Model:
+    """As much of the model as the networks need; the rest stays with the daemon."""
+    return Model("", datetime.min.replace(tzinfo=UTC), specs, states, {}, {}, {})
+
+
+def _say(**message: str | float) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that started it ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = os.environ.get(PARENT)
+        if parent is not None and parent != str(os.getppid()):  # it ended before the line above
+            sys.exit("the process that asked for this work has ended")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
