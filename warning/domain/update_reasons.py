@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from bisect import bisect_right
 
 from warning.domain.alert import Standing
 from warning.domain.assessment import Assessment, Evidence
@@ -69,20 +69,25 @@ def _first_day_change(assessment: Assessment, standing: Standing, policy: AlertP
 
 def _peak_change(assessment: Assessment, standing: Standing, policy: AlertPolicy) -> str | None:
     now, before = assessment.peak_value, standing.peak_value
-    if now is None or before is None or not abs(now - before) >= _peak_step(assessment, policy):
+    if now is None or before is None:
+        return None
+    enough = policy.update_peak_change
+    if enough is None:
+        enough = _step_at(now, assessment) / 10
+    if not abs(now - before) >= enough:
         return None
     words = [quantity(value, assessment.variable) for value in (now, before)]
     return f"The peak is now {words[0]} on {assessment.peak_day}, it was {words[1]}."
 
 
-def _peak_step(assessment: Assessment, policy: AlertPolicy) -> float:
-    """The change of the peak that matters: as configured, or a tenth of the smallest step between thresholds.
+def _step_at(value: float, assessment: Assessment) -> float:
+    """The step between the thresholds that `value` lies between, or else the nearest step.
 
-    With a single threshold its distance to the clear value takes the step's place.
+    With a single threshold its distance to the clear value takes the step's place; infinite without.
     """
-    if policy.update_peak_change is not None:
-        return policy.update_peak_change
     thresholds = [outlook.threshold for outlook in assessment.outlooks]
     values = sorted({threshold.value for threshold in thresholds})
-    steps = [high - low for low, high in pairwise(values)] or [t.value - t.clear_value for t in thresholds]
-    return min((step for step in steps if step > 0), default=math.inf) / 10
+    if len(values) < 2:
+        return max((t.value - t.clear_value for t in thresholds), default=math.inf) or math.inf
+    above = min(max(bisect_right(values, value), 1), len(values) - 1)
+    return values[above] - values[above - 1]

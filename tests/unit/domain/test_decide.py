@@ -92,11 +92,11 @@ CASES: dict[str, tuple[Assessment, Standing, AlertKind | None]] = {
     "the doubted reading is confirmed": (judged(WARNING), stood(WARNING, unconfirmed=True), AlertKind.UPDATE),
     "still doubted": (judged(WARNING, unconfirmed=True), stood(WARNING, unconfirmed=True), None),
     "the peak is a tenth of a step higher": (
-        judged(WARNING, peak_value=262.47),
+        judged(WARNING, peak_value=263.0),
         stood(WARNING),
         AlertKind.UPDATE,
     ),
-    "the peak is a little higher": (judged(WARNING, peak_value=262.45), stood(WARNING), None),
+    "the peak is a little higher": (judged(WARNING, peak_value=262.9), stood(WARNING), None),
     "the first day comes nearer": (
         forecast_says(WARNING, first_day=DAY + timedelta(days=2)),
         stood(WARNING, **FORECAST_STOOD),
@@ -249,9 +249,25 @@ def test_the_reading_that_raised_a_warning_never_calls_it_off() -> None:
 
 
 def test_a_configured_peak_change_replaces_the_derived_one() -> None:
-    policy = AlertPolicy(update_peak_change=1.0)
-    assert decide(judged(WARNING, peak_value=262.9), stood(WARNING), policy, LATER).alerts == ()
-    assert decide(judged(WARNING, peak_value=263.0), stood(WARNING), policy, LATER).alerts
+    policy = AlertPolicy(update_peak_change=0.5)
+    assert decide(judged(WARNING, peak_value=262.4), stood(WARNING), policy, LATER).alerts == ()
+    assert decide(judged(WARNING, peak_value=262.5), stood(WARNING), policy, LATER).alerts
+
+
+@pytest.mark.parametrize(
+    ("peak", "enough"), [(250.0, 1.0), (265.0, 1.0), (270.0, 0.462), (272.0, 0.462), (280.0, 0.462)]
+)
+def test_the_peak_matters_by_a_tenth_of_the_step_that_it_lies_in(peak: float, enough: float) -> None:
+    found = judged(WARNING, peak_value=peak)
+    nearer, farther = (stood(WARNING, peak_value=peak - share * enough) for share in (0.99, 1.01))
+    assert decide(found, nearer, POLICY, LATER).alerts == ()
+    assert decide(found, farther, POLICY, LATER).alerts
+
+
+def test_with_one_threshold_its_clear_value_measures_the_peak() -> None:
+    one = judged(WARNING, peak_value=271.0, outlooks=OUTLOOKS[1:2])
+    assert decide(one, stood(WARNING, peak_value=270.89), POLICY, LATER).alerts
+    assert decide(one, stood(WARNING, peak_value=270.91), POLICY, LATER).alerts == ()
 
 
 def test_a_downgrade_leaves_the_lower_severity_standing() -> None:
