@@ -146,7 +146,8 @@ def _write_message(connection: Connection, alert: Alert, composed: Composed) -> 
         "plot_data": composed.plot_data,
     }
     connection.execute(insert(messages).values(alert_number=alert.number, **row))
-    for recipient_id, channel_id, form in composed.deliveries:
+    once = {(recipient_id, channel_id): form for recipient_id, channel_id, form in composed.deliveries}
+    for (recipient_id, channel_id), form in once.items():
         delivery = {
             "recipient_id": recipient_id,
             "channel_id": channel_id,
