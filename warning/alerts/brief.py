@@ -48,7 +48,8 @@ class OutlookRow:
 
     day: str
     median: str
-    band: str
+    low: str
+    high: str
     probabilities: tuple[str, ...]
     marked: bool  # the first crossing
 
@@ -121,12 +122,13 @@ def _number(case: Case) -> str:
 
 
 def _facts(case: Case) -> tuple[tuple[str, str], ...]:
-    """The questions of 03:00, answered: which dam, how high, when, how sure, who else knows."""
-    dam = f"{case.dam} ({one_line(case.reservoir.id)})"
-    facts = [("Dam", dam), *_FACTS.get(case.scene, _warning_facts)(case)]
+    """The questions of 03:00, answered: how high, when, how sure, who else knows; then the particulars."""
+    facts = _FACTS.get(case.scene, _warning_facts)(case)
     return (
         *facts,
         ("Who else knows", names_text(case.told)),
+        ("Severity", _severity_fact(case)),
+        ("Dam", f"{case.dam} ({one_line(case.reservoir.id)})"),
         ("Alert", _number(case)),
         ("Local time", local_time_text(case.now, case.reservoir.time_zone)),
     )
@@ -134,7 +136,6 @@ def _facts(case: Case) -> tuple[tuple[str, str], ...]:
 
 def _warning_facts(case: Case) -> list[tuple[str, str]]:
     return [
-        ("Severity", _severity_fact(case)),
         ("How high", _height_fact(case)),
         ("When", _time_fact(case)),
         ("How sure", _certainty_fact(case)),
@@ -142,6 +143,8 @@ def _warning_facts(case: Case) -> list[tuple[str, str]]:
 
 
 def _severity_fact(case: Case) -> str:
+    if case.scene not in WARNING_SCENES:
+        return _severity_without_warning(case)
     ground = {
         Scene.OBSERVED: "on an observation",
         Scene.RISE: "on an observed rise",
@@ -153,16 +156,32 @@ def _severity_fact(case: Case) -> str:
     return f"{case.severity_name}, {ground}{f' ({added})' if added else ''}{before}"
 
 
+def _severity_without_warning(case: Case) -> str:
+    if case.scene is Scene.FINDING:
+        return "none: this is about the watch itself"
+    if case.scene is Scene.CLEAR:
+        return f"none; before: {case.former_name or 'not recorded'}"
+    if case.alert.severity is None:
+        return "no warning stands"
+    return f"{case.severity_name} still stands from before"
+
+
 def _height_fact(case: Case) -> str:
-    parts = [case.observation()]
+    text = case.observation()
     against = case.against_threshold(case.observed_value)
     if against and case.observed_value is not None:
-        parts[0] += f": {against}"
+        text += f": {against}"
     peak = case.peak_forecast
-    if peak is not None:
-        against = case.against_threshold(peak[0])
-        parts.append(f"forecast peak {case.value_at_datum(peak[0])}" + (f": {against}" if against else ""))
-    return "; ".join(parts)
+    if peak is None:
+        return _sentence(text)
+    against = case.against_threshold(peak[0])
+    return (
+        f"{_sentence(text)} Forecast peak {case.value_at_datum(peak[0])}{f': {against}' if against else ''}."
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _time_fact(case: Case) -> str:
@@ -175,9 +194,9 @@ def _time_fact(case: Case) -> str:
         parts.append(f"observed on {case.day(case.observed_day)}")
     if peak is not None:
         parts.append(f"forecast peak on {case.day(peak[1])}")
-    elif case.forecast is not None:
+    elif case.recedes:
         parts.append("nothing higher than the observation is forecast")
-    return "; ".join(parts) or "not known"
+    return _sentence("; ".join(parts) or "not known")
 
 
 def _certainty_fact(case: Case) -> str:
@@ -197,13 +216,12 @@ def _certainty_fact(case: Case) -> str:
 def _skill_sentence(case: Case) -> str:
     if case.forecast is None and case.skill is None:
         return "No forecast is at hand: this rests on observation alone."
-    return f"Forecast: {skill_text(case.skill, case.lead_days)}"
+    return skill_text(case.skill, case.lead_days)
 
 
 def _clear_facts(case: Case) -> list[tuple[str, str]]:
     return [
-        ("Severity", f"none; before: {case.former_name or 'not recorded'}"),
-        ("Rests on", all_clear_basis(case)),
+        ("Rests on", _sentence(all_clear_basis(case))),
         ("How sure", _skill_sentence(case)),
     ]
 
@@ -213,23 +231,17 @@ def _unwatched_facts(case: Case) -> list[tuple[str, str]]:
     newest = case.observation() if case.observed_value is not None else "none is known"
     return [
         ("Reason", unwatched_reason(case)),
-        ("Since when", f"last believed reading: {newest}; told at {noticed}"),
-        ("Severity", _standing_fact(case)),
+        ("Since when", f"Last believed reading: {newest}; told on {noticed}."),
     ]
 
 
 def _watched_facts(case: Case) -> list[tuple[str, str]]:
-    return [("How high", case.observation()), ("Severity", _standing_fact(case))]
-
-
-def _standing_fact(case: Case) -> str:
-    if case.alert.severity is None:
-        return "no warning stands"
-    return f"{case.severity_name} still stands from before"
+    return [("How high", _sentence(case.observation()))]
 
 
 def _finding_facts(case: Case) -> list[tuple[str, str]]:
-    return [("Severity", "none: this is about the watch itself")]
+    found = [finding.message for finding in case.alert.findings] or list(case.alert.reasons)
+    return [("Found", one_line(text)) for text in found]
 
 
 _FACTS = {
@@ -257,9 +269,10 @@ def _cautions(case: Case) -> tuple[str, ...]:
         texts += [f"Degraded: {text}" for text in forecast.degraded]
         if forecast.out_of_range and not (found and any("outside" in text for text in found.degraded)):
             texts.append("The readings lie outside what the model was trained on; the bands are widened.")
-    elif case.scene in WARNING_SCENES or case.scene is Scene.CLEAR:
+    elif case.scene in (*WARNING_SCENES, Scene.CLEAR) and not any("no forecast" in text for text in texts):
         texts.append("There is no forecast.")
-    texts += [f"Finding: {finding.message}" for finding in case.alert.findings]
+    if case.scene is not Scene.FINDING:
+        texts += [f"Finding: {finding.message}" for finding in case.alert.findings]
     return tuple(dict.fromkeys(text for text in map(one_line, texts) if text))
 
 
@@ -278,7 +291,8 @@ def _table(case: Case) -> OutlookTable | None:
             OutlookRow(
                 day=day_text(day) + (" (past)" if day < case.today else ""),
                 median=number_text(float(median[i]), variable),
-                band=f"{number_text(float(low[i]), variable)} to {number_text(float(high[i]), variable)}",
+                low=number_text(float(low[i]), variable),
+                high=number_text(float(high[i]), variable),
                 probabilities=tuple(percent_text(float(column[i])) for column in chances),
                 marked=_first_forecast_crossing(case) == day,
             )
@@ -290,7 +304,7 @@ def _table(case: Case) -> OutlookTable | None:
 def _column(threshold: LevelThreshold, reservoir: Reservoir) -> OutlookColumn:
     return OutlookColumn(
         severity=one_line(threshold.severity.name),
-        value=f"≥ {number_text(threshold.value, reservoir.forecast_variable)}",
+        value=number_text(threshold.value, reservoir.forecast_variable),
         colour=rank_colour(threshold.severity.rank),
     )
 

@@ -20,7 +20,7 @@ from warning.alerts.wording import (
 )
 from warning.domain.alert import Alert, AlertKind
 from warning.domain.assessment import Assessment, Evidence
-from warning.domain.forecast import HORIZON_DAYS, Forecast
+from warning.domain.forecast import HORIZON_DAYS, QUANTILE_LEVELS, Forecast
 from warning.domain.reservoir import LevelThreshold, Reservoir, RiseThreshold, Severity
 from warning.domain.variables import Variable
 
@@ -132,6 +132,14 @@ class Case:
         peak = known(self.assessment.peak_value)
         ahead = self.observed_day is None or self.assessment.peak_day > self.observed_day
         return (peak, self.assessment.peak_day) if peak is not None and ahead else None
+
+    @property
+    def recedes(self) -> bool:
+        """Whether the forecast, to the last day, has no median above the observation."""
+        if self.forecast is None or self.observed_value is None:
+            return False
+        median = self.forecast.quantiles[:, QUANTILE_LEVELS.index(0.5)]
+        return bool((median <= self.observed_value).all())
 
     @property
     def lead_days(self) -> int | None:

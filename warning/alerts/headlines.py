@@ -139,7 +139,7 @@ def _held(case: Case) -> Headline:
         case,
         basis="still stands",
         gist=newest,
-        sentence=f"{case.severity_name} is not called off yet at {case.dam}: {case.observation()}.{below}",
+        sentence=f"{case.severity_name} still stands at {case.dam}: {case.observation()}.{below}",
         short=(_tight(newest),),
     )
 
@@ -153,7 +153,8 @@ def _warning(case: Case, *, basis: str, gist: str, sentence: str, short: tuple[s
     if kind is AlertKind.ESCALATE and former is not None:
         sentence = f"Raised from {former} to {case.severity_name}. {sentence}"
     if kind is AlertKind.REMIND:
-        sentence = f"Reminder, {case.severity_name} still stands. {sentence}"
+        still = "" if case.scene is Scene.HELD else f"{case.severity_name} still stands. "
+        sentence = f"Reminder: {still}{sentence}"
     return Headline(
         title=case.severity_name,
         basis=f"{basis}, {added}" if added else basis,

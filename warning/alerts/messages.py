@@ -17,7 +17,7 @@ from warning.alerts.plot_data import plot_content, plot_description
 from warning.alerts.sms import compose_sms
 from warning.domain.alert import Alert
 from warning.domain.delivery import Message
-from warning.domain.forecast import Forecast
+from warning.domain.forecast import HORIZON_DAYS, Forecast
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Reservoir
 
@@ -45,6 +45,7 @@ def compose_message(
 
     The HTML refers to the picture as `cid:plot.png` where there is something to draw.
     """
+    forecast = _current(forecast, reservoir, now)
     case = Case(alert, reservoir, forecast, told, now)
     brief = make_brief(case)
     content = plot_content(reservoir, series, forecast, alert.assessment)
@@ -80,6 +81,14 @@ def has_plot(message: Message) -> bool:
     return f"cid:{PLOT_CONTENT_ID}" in message.html
 
 
+def _current(forecast: Forecast | None, reservoir: Reservoir, now: datetime) -> Forecast | None:
+    """Return `forecast` if it is this dam's and not yet wholly past: an old one must not look like news."""
+    if forecast is None or forecast.reservoir_id != reservoir.id:
+        return None
+    today = now.astimezone(reservoir.time_zone).date()
+    return forecast if forecast.valid_day(HORIZON_DAYS) >= today else None
+
+
 @cache
 def _templates() -> Environment:
     return Environment(
@@ -95,8 +104,11 @@ def _table_lines(table: OutlookTable | None) -> tuple[str, ...]:
     """The table for a text mail: columns as wide as their widest cell."""
     if table is None:
         return ()
-    heads = ("Day", "Median", "90 % band", *(f"{c.severity} {c.value}" for c in table.columns))
-    rows = [(r.day + (" *" if r.marked else ""), r.median, r.band, *r.probabilities) for r in table.rows]
+    heads = ("Day", "Median", "90 % band", *(f"{c.severity} ≥ {c.value}" for c in table.columns))
+    rows = [
+        (r.day + (" *" if r.marked else ""), r.median, f"{r.low} to {r.high}", *r.probabilities)
+        for r in table.rows
+    ]
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     lines = [
         "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in pairs)

@@ -6,7 +6,7 @@ from warning.domain.reservoir import Severity
 
 CALM_COLOUR = "#1f5f8b"
 UNWATCHED_COLOUR = "#3a3a3a"
-_BY_RANK = ("#8a6500", "#b84c00", "#a3161f", "#5b0a54")  # white text on each has a contrast above 4.5
+_BY_RANK = ("#8a6500", "#a84300", "#a3161f", "#5b0a54")  # white text on each has a contrast above 4.5
 
 
 def severity_colour(severity: Severity | None) -> str:

@@ -81,7 +81,7 @@ def compose_sms(
 
 
 def _body(name: str, facts: Sequence[str]) -> str:
-    return name + "".join(f" {fact}" for fact in facts)
+    return f"{name}: {', '.join(facts)}" if facts else name
 
 
 def _instruction(action: str, room: int) -> str:

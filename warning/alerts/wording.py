@@ -76,11 +76,11 @@ def margin_text(value: float | None, threshold: float, variable: Variable) -> st
     if found == threshold:
         return "exactly at"
     side = "above" if found > threshold else "below"
-    text = number_text(abs(found - threshold), variable)
-    if float(text) == 0:
-        least = "0.01 m" if variable is not Variable.STORAGE_M3 else "0.001 Mm³"
-        return f"less than {least} {side}"
-    return f"{text} {display_unit(variable)} {side}"
+    apart, unit = abs(display_value(found - threshold, variable)), display_unit(variable)
+    decimals = _decimals(display_value(threshold, variable), variable)
+    if apart < 0.5 * 10**-decimals:
+        return f"less than {10**-decimals:.{decimals}f} {unit} {side}"
+    return f"{apart:.{decimals}f} {unit} {side}" if apart < 1e9 else f"{apart:.3g} {unit} {side}"
 
 
 def datum_suffix(reservoir: Reservoir) -> str:
