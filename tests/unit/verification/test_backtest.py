@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +17,27 @@ import pytest
 from warning.domain.forecast import HORIZON_DAYS, POOL, QUANTILE_LEVELS
 from warning.domain.readings import RawReadings
 from warning.domain.variables import Variable
-from warning.errors import ForecastError, SourceError, UsageError
+from warning.errors import ForecastError, ModelError, UsageError
 from warning.forecasting.features import base_values
+from warning.forecasting.forecaster import ForecasterSettings
 from warning.forecasting.pool import issue_rows, operational
+from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale, lead_scale
+from warning.forecasting.training_plan import TrainingSettings
+from warning.sources.tidy_csv import read_tidy
 from warning.verification.backtest import Hindcasts, cheap_hindcasts, run_backtest
 from warning.verification.forecasts_file import COLUMNS, quantile_column
 from warning.verification.report import BacktestReport
-from warning.verification.sites import Site, Split, infer_variable
+from warning.verification.sites import Site, Split, infer_variable, site_from_record
+from warning.verification.trained import trained_hindcaster
 
 FIRST = date(2015, 1, 1)
 DAYS = 900
 LEADS = range(1, HORIZON_DAYS + 1)
 
 
-def read_tidy(path: Path) -> RawReadings:
-    with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows:
-        raise SourceError(f"{path.name}: the file holds no row")
-    days = np.array([row["date"] for row in rows], dtype="datetime64[D]")
-    columns = {
-        Variable(name): np.array([float(row[name]) if row[name] else math.nan for row in rows])
-        for name in rows[0]
-        if name != "date"
-    }
-    return RawReadings(days, columns)
+def read(path: Path) -> RawReadings:
+    return read_tidy(path).readings()
 
 
 def write_tidy(path: Path, columns: Mapping[str, np.ndarray], first: date = FIRST) -> None:
@@ -74,14 +69,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     holes = lake_levels(2)
     holes[[100, 101, 500, 801]] = math.nan
     write_tidy(place / "birch.csv", {"level_m": holes})
-    write_tidy(place / "cedar.csv", {"storage_m3": lake_levels(3) * 1e6, "rain_mm": np.random.default_rng(5).gamma(0.3, 9.0, DAYS)})
+    write_tidy(
+        place / "cedar.csv",
+        {"storage_m3": lake_levels(3) * 1e6, "rain_mm": np.random.default_rng(5).gamma(0.3, 9.0, DAYS)},
+    )
     return place
 
 
 @pytest.fixture(scope="module")
 def backtest(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[BacktestReport, Path]:
     path = tmp_path_factory.mktemp("out") / "forecasts.csv"
-    return run_backtest(folder, read_tidy, with_two_networks, forecasts_path=path), path
+    return run_backtest(folder, read, with_two_networks, forecasts_path=path), path
 
 
 def with_two_networks(sites: Mapping[str, Site]) -> Hindcasts:
@@ -180,7 +178,7 @@ def test_the_columns_of_quantiles_have_names_of_their_own() -> None:
 
 def test_the_same_folder_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     paths = tmp_path / "a.csv", tmp_path / "b.csv"
-    reports = [run_backtest(folder, read_tidy, cheap_hindcasts, forecasts_path=path) for path in paths]
+    reports = [run_backtest(folder, read, cheap_hindcasts, forecasts_path=path) for path in paths]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert reports[0].text().replace("a.csv", "b.csv") == reports[1].text()
 
@@ -188,7 +186,7 @@ def test_the_same_folder_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
 def test_a_compressed_file_holds_the_same(folder: Path, tmp_path: Path) -> None:
     plain, packed = tmp_path / "f.csv", tmp_path / "f.csv.gz"
     for path in (plain, packed):
-        run_backtest(folder, read_tidy, cheap_hindcasts, forecasts_path=path)
+        run_backtest(folder, read, cheap_hindcasts, forecasts_path=path)
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
 
 
@@ -200,7 +198,7 @@ def test_cutting_the_file_changes_no_earlier_forecast(folder: Path, tmp_path: Pa
         lines = path.read_text().splitlines()
         (cut / path.name).write_text("\n".join(lines[: 1 + 800]) + "\n")
     for place, name in ((folder, "whole.csv"), (cut, "cut.csv")):
-        run_backtest(place, read_tidy, with_two_networks, split=split, forecasts_path=tmp_path / name)
+        run_backtest(place, read, with_two_networks, split=split, forecasts_path=tmp_path / name)
     last = (FIRST + timedelta(days=799)).isoformat()
     whole = [row for row in forecast_rows(tmp_path / "whole.csv") if row["issued_on"] <= last]
     assert len(whole) > 10_000
@@ -214,10 +212,10 @@ def test_a_broken_dam_is_reported_and_stops_nothing(folder: Path, tmp_path: Path
     write_tidy(tmp_path / "still.csv", {"level_m": np.full(DAYS, 7.0)})
     write_tidy(tmp_path / "short.csv", {"level_m": lake_levels(4, days=20)})
     write_tidy(tmp_path / "blank.csv", {"level_m": np.full(40, math.nan)})
-    report = run_backtest(tmp_path, read_tidy, cheap_hindcasts)
+    report = run_backtest(tmp_path, read, cheap_hindcasts)
     assert [dam.id for dam in report.dams] == ["alder"]
     reasons = {
-        "empty": "no row",
+        "empty": "no level_m and no storage_m3 in 0 rows",
         "rain_only": "no level_m and no storage_m3",
         "still": "does not change",
         "short": "too little history",
@@ -234,14 +232,14 @@ def test_a_dam_that_the_forecaster_leaves_out_is_reported(folder: Path) -> None:
         found = cheap_hindcasts(sites)
         return Hindcasts({"alder": found.results["alder"]}, {"birch": "the networks gave up"})
 
-    report = run_backtest(folder, read_tidy, lossy)
+    report = run_backtest(folder, read, lossy)
     assert [dam.id for dam in report.dams] == ["alder"]
     assert report.skipped["birch"] == "the networks gave up"
     assert "nothing" in report.skipped["cedar"]
 
 
 def test_a_split_outside_the_record_is_reported(folder: Path) -> None:
-    report = run_backtest(folder, read_tidy, cheap_hindcasts, split=Split(date(2030, 1, 1), date(2031, 1, 1)))
+    report = run_backtest(folder, read, cheap_hindcasts, split=Split(date(2030, 1, 1), date(2031, 1, 1)))
     assert report.dams == ()
     assert "no reading in the test part" in report.skipped["alder"]
     assert math.isnan(report.ratio(POOL))
@@ -282,26 +280,64 @@ def test_screened_out_readings_are_no_truth_and_are_counted(folder: Path, tmp_pa
     levels = lake_levels(1)
     levels[820] = -999999.0
     write_tidy(tmp_path / "alder.csv", {"level_m": levels})
-    (spoilt,) = run_backtest(tmp_path, read_tidy, cheap_hindcasts).dams
-    clean = next(d for d in run_backtest(folder, read_tidy, cheap_hindcasts).dams if d.id == "alder")
+    (spoilt,) = run_backtest(tmp_path, read, cheap_hindcasts).dams
+    clean = next(d for d in run_backtest(folder, read, cheap_hindcasts).dams if d.id == "alder")
     assert spoilt.flags["level_m"]["sentinel"] == 1
     assert spoilt.targets[0] == clean.targets[0] - 1
     assert spoilt.persistence_mae[0] == pytest.approx(clean.persistence_mae[0], rel=0.05)
 
 
+def test_networks_are_trained_on_the_records_and_scored(folder: Path, tmp_path: Path) -> None:
+    tiny = TrainingSettings(
+        max_epochs=2, lengths=(4, 6), cnn_channels=4, cnn_cells=4, cnn_twins=1, device="cpu"
+    )
+    told: list[object] = []
+    hindcaster = trained_hindcaster(
+        tiny,
+        ForecasterSettings(device="cpu", time_limit_s=200),
+        Registry(tmp_path / "models"),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        told.append,
+    )
+    report = run_backtest(folder, read, hindcaster, forecasts_path=tmp_path / "f.csv")
+    assert report.skipped == {}
+    assert {"lstm_04", "lstm_06", "lstm_ensemble", "cnn_lstm", "ridge", POOL} <= set(report.methods)
+    assert report.ratio(POOL) < 1
+    assert report.model_id is not None
+    model = Registry(tmp_path / "models").active()
+    assert model is not None
+    assert (model.model_id, set(model.sites)) == (report.model_id, {"alder", "birch", "cedar"})
+    assert model.sites["alder"].train_end == report.dams[0].train_end
+    assert told
+
+
+def test_a_folder_of_dams_too_short_to_learn_from_is_refused_by_the_training(tmp_path: Path) -> None:
+    site = {"dam": short_site()}
+    settings = ForecasterSettings(device="cpu", time_limit_s=100)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(ModelError, match="dam: too little history"):
+        trained_hindcaster(TrainingSettings(), settings, Registry(tmp_path), now)(site)
+
+
+def short_site() -> Site:
+    days = np.datetime64(FIRST, "D") + np.arange(100)
+    raw = RawReadings(days, {Variable.LEVEL_M: lake_levels(6, days=100)})
+    return site_from_record("dam", raw, Split(FIRST + timedelta(days=10), FIRST + timedelta(days=50)))
+
+
 def test_progress_is_told_for_every_dam(folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    run_backtest(folder, read_tidy, cheap_hindcasts, on_progress=lambda *step: told.append(step))
+    run_backtest(folder, read, cheap_hindcasts, on_progress=lambda *step: told.append(step))
     assert told == [(what, done, 3) for what in ("screening", "scoring") for done in (1, 2, 3)]
 
 
 def test_a_folder_without_records_and_an_unfit_file_name_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="found no file"):
-        run_backtest(tmp_path, read_tidy, cheap_hindcasts)
+        run_backtest(tmp_path, read, cheap_hindcasts)
     with pytest.raises(UsageError, match="ends in"):
-        run_backtest(folder, read_tidy, cheap_hindcasts, forecasts_path=tmp_path / "f.xlsx")
+        run_backtest(folder, read, cheap_hindcasts, forecasts_path=tmp_path / "f.xlsx")
     with pytest.raises(UsageError, match="cannot be written"):
-        run_backtest(folder, read_tidy, cheap_hindcasts, forecasts_path=tmp_path / "none" / "f.csv")
+        run_backtest(folder, read, cheap_hindcasts, forecasts_path=tmp_path / "none" / "f.csv")
 
 
 @pytest.mark.parametrize(
