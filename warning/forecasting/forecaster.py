@@ -335,4 +335,7 @@ def _rough_scale(request: ForecastRequest) -> SiteScale:
             f"{known.size} equal readings of {request.variable} and no physical limits: nothing says how far "
             "it may move; configure its limits"
         )
-    return SiteScale(request.variable, typical, low, high + typical, log_flow={}, rain_mm=0.0)
+    greatest = {request.variable: max(float(changes.max(initial=0.0)), typical)}
+    return SiteScale(
+        request.variable, typical, low, high + typical, log_flow={}, rain_mm=0.0, greatest=greatest
+    )
