@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
@@ -59,7 +60,8 @@ class ForecastSettings:
 class Configuration:
     """What the admin configured. Made by `load_configuration` only; holds secrets, which no repr shows.
 
-    `severities` rise in rank from 1. `digest` is the SHA-256 over the bytes of the three files.
+    `severities` rise in rank from 1. `digest` is the SHA-256 over the bytes
+    of the three files, and `files` their texts by name, which hold references to secrets and never a secret.
     """
 
     directory: Path
@@ -73,3 +75,4 @@ class Configuration:
     reservoirs: tuple[Reservoir, ...]
     recipients: tuple[Recipient, ...]
     digest: str
+    files: Mapping[str, str] = field(repr=False)

@@ -81,6 +81,7 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
             for name, person in people.items()
         ),
         digest=_digest(contents),
+        files={name: text.decode() for name, text in contents.items() if isinstance(text, bytes)},
     )
 
 

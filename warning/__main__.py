@@ -1,0 +1,7 @@
+"""`python -m warning` is the `dam-warning` command."""
+
+import sys
+
+from warning.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,75 @@
+"""`dam-warning`: parse the command line, call one command, explain what went wrong.
+
+Nothing heavy is imported here: each command imports its own parts when it runs, so that
+`--help` answers at once and never loads torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from warning import __version__
+from warning.errors import EXIT_FAILURE, DamWarningError
+
+# name of the command → module that implements it, in the order that --help lists them
+COMMANDS = {
+    "demo": "demo",
+    "check-config": "check_config",
+    "import": "import_readings",
+    "train": "train",
+    "models": "models",
+    "cycle": "cycle",
+    "backtest": "backtest",
+    "status": "status",
+    "run": "run",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="dam-warning",
+        description="Early warning for dams: readings in, seven-day forecast, thresholds, warnings out.",
+        epilog="`dam-warning COMMAND --help` explains a command, with an example.",
+    )
+    parser.add_argument("--version", action="version", version=f"dam-warning {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module_name in COMMANDS.items():
+        module = importlib.import_module(f"warning.cli.{module_name}")
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            epilog=f"Example: {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 failure, 2 usage, 78 configuration."""
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except DamWarningError as error:
+        if options.debug:
+            raise
+        print(f"dam-warning {options.command}: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; nothing is left to say to it
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        print(f"dam-warning {options.command}: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Training on the configured fleet: what each dam's networks learn from, and how it is divided in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+
+from warning.domain.readings import RawReadings
+from warning.domain.reservoir import Reservoir
+from warning.domain.screening import screen
+from warning.domain.screening_limits import derive_bounds, derive_limits
+from warning.errors import ForecastError
+from warning.forecasting.split import OPERATION
+from warning.forecasting.trainer import TrainingHistory
+from warning.sources.csv_folder import CsvFolderSource
+
+
+def training_histories(
+    reservoirs: tuple[Reservoir, ...], source: CsvFolderSource, last_day: date
+) -> tuple[dict[str, TrainingHistory], dict[str, str]]:
+    """Return what every dam can be trained on up to `last_day`, and why others cannot."""
+    fleet = source.read([r.id for r in reservoirs], last_day=last_day)
+    histories: dict[str, TrainingHistory] = {}
+    left_out = dict(fleet.failures)
+    for reservoir in reservoirs:
+        raw = fleet.readings.get(reservoir.id)
+        if raw is None:
+            continue
+        try:
+            histories[reservoir.id] = training_history(reservoir, raw)
+        except (ForecastError, ValueError) as error:
+            left_out[reservoir.id] = str(error)
+    return histories, left_out
+
+
+def training_history(reservoir: Reservoir, raw: RawReadings) -> TrainingHistory:
+    """Divide one dam's readings, derive its screening from the training part, and screen all of it.
+
+    Raises ForecastError where the record is too short to divide.
+    """
+    variable = reservoir.forecast_variable
+    column = raw.values.get(variable)
+    if column is None:
+        raise ForecastError(f"it has no readings of {variable}, its forecast variable in reservoirs.toml")
+    train_end, validation_end = OPERATION.ends(np.unique(raw.days[np.isfinite(column)]))
+    before = raw.until(train_end - timedelta(days=1))
+    bounds = {**derive_bounds(before), **reservoir.limits}
+    limits = derive_limits(before, bounds, reservoir.screening)
+    return TrainingHistory(
+        series=screen(raw, bounds, limits),
+        variable=variable,
+        bounds=bounds,
+        limits=limits,
+        train_end=train_end,
+        validation_end=validation_end,
+    )
+
+
+def mean_skill(skill: Mapping[str, tuple[float, ...]]) -> float:
+    """Return the geometric mean over dams and leads of MAE / MAE(persistence); NaN when none is known."""
+    ratios = np.array([ratio for row in skill.values() for ratio in row], dtype=np.float64)
+    known = ratios[np.isfinite(ratios) & (ratios > 0)]
+    return float(np.exp(np.log(known).mean())) if known.size else float("nan")
+
+
+def tell_progress(on_progress: Callable[[str, float], None], message: Mapping[str, Any]) -> None:
+    """Pass on what the child says of its progress; it says other things too."""
+    if "doing" in message and "share" in message:
+        on_progress(str(message["doing"]), float(message["share"]))

@@ -1,0 +1,170 @@
+"""The composition root: a configuration in, working parts out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from functools import partial
+from pathlib import Path
+
+from warning.alerts.apprise_sender import send
+from warning.alerts.outbox import DeliveryCount, Outbox
+from warning.alerts.plots import draw
+from warning.clock import Clock
+from warning.config.configuration import Configuration, ForecastSettings
+from warning.cycle import Outcome, Watch, run_cycle
+from warning.domain.delivery import Channel, others_to_tell
+from warning.errors import JournalError, UsageError
+from warning.forecasting.forecaster import Forecaster, ForecasterSettings
+from warning.forecasting.registry import Registry
+from warning.forecasting.trainer import TrainReport, train_model
+from warning.forecasting.training_plan import TrainingSettings
+from warning.forecasting.weights import WeightRule
+from warning.journal.journal import Journal
+from warning.learning import tell_progress, training_histories
+from warning.sources.csv_folder import CsvFolderSource
+
+MODELS = "models"
+
+
+def make_state_directory(configuration: Configuration) -> Path:
+    """Create the state directory where it is missing, for its owner alone."""
+    directory = configuration.state_directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise JournalError(
+            f"the state directory {directory} cannot be made: {error.strerror}; create it for the user that "
+            "runs dam-warning, or set state_directory in warning.toml to a folder it may write"
+        ) from error
+    return directory
+
+
+def open_journal(configuration: Configuration) -> Journal:
+    """Open the record."""
+    make_state_directory(configuration)
+    return Journal.open(configuration.journal_url)
+
+
+def source_of(configuration: Configuration) -> CsvFolderSource:
+    """Return the configured source of readings."""
+    return CsvFolderSource(configuration.source.folder)
+
+
+def registry_of(configuration: Configuration) -> Registry:
+    """Return the registry of trained models in the state directory."""
+    return Registry(configuration.state_directory / MODELS)
+
+
+def weight_rule_of(settings: ForecastSettings) -> WeightRule:
+    """Return the adaptive weight rule that the admin chose."""
+    return WeightRule(decay=settings.weight_decay, squared=settings.weight_error == "squared")
+
+
+def training_settings_of(settings: ForecastSettings) -> TrainingSettings:
+    """Return how the admin wants the networks trained."""
+    return TrainingSettings(seed=settings.seed, max_epochs=settings.max_epochs, device=settings.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The working parts of one configuration, sharing one record and one clock."""
+
+    configuration: Configuration
+    watch: Watch
+    outbox: Outbox
+
+    def run_cycle(self) -> tuple[Outcome, ...]:
+        """Run one forecast cycle and record it."""
+        return run_cycle(self.watch)
+
+    def deliver(self, stop: threading.Event) -> DeliveryCount:
+        """Send what the record owes."""
+        return self.outbox.deliver_due(stop)
+
+
+@contextmanager
+def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
+    """Put the parts together and close the record afterwards."""
+    journal = open_journal(configuration)
+    try:
+        journal.keep_configuration(configuration.digest, configuration.files, clock.now())
+        yield Parts(
+            configuration, _watch(configuration, journal, clock), _outbox(configuration, journal, clock)
+        )
+    finally:
+        journal.close()
+
+
+def train_fleet(
+    configuration: Configuration, last_day: date, now: datetime, on_progress: Callable[[str, float], None]
+) -> TrainReport:
+    """Train on the readings up to `last_day` and put the model in force; see `trainer.train_model`."""
+    make_state_directory(configuration)
+    source = source_of(configuration)
+    histories, left_out = training_histories(configuration.reservoirs, source, last_day)
+    report = train_model(
+        histories,
+        training_settings_of(configuration.forecast),
+        registry_of(configuration),
+        now,
+        rule=weight_rule_of(configuration.forecast),
+        time_limit_s=configuration.forecast.train_time_limit_s,
+        on_message=partial(tell_progress, on_progress),
+    )
+    return replace(report, left_out={**left_out, **report.left_out})
+
+
+def noon_of(day: date, configuration: Configuration) -> datetime:
+    """Return the instant that stands for `day`: noon in the schedule's time zone."""
+    return datetime.combine(day, time(12), tzinfo=configuration.schedule.time_zone)
+
+
+def refuse_the_past(journal: Journal, now: datetime) -> None:
+    """Raise UsageError where the record already holds a later cycle than `now`: it never runs backwards."""
+    newest = journal.last_cycle()
+    if newest is not None and newest.started_at > now:
+        raise UsageError(
+            f"the record already holds a cycle of {newest.started_at:%Y-%m-%d %H:%M} UTC, later than "
+            f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC; replay earlier days with a configuration whose "
+            "state_directory is another folder"
+        )
+
+
+def _watch(configuration: Configuration, journal: Journal, clock: Clock) -> Watch:
+    forecast = configuration.forecast
+    registry = registry_of(configuration)
+    settings = ForecasterSettings(
+        device=forecast.device, time_limit_s=forecast.time_limit_s, rule=weight_rule_of(forecast)
+    )
+    return Watch(
+        reservoirs=configuration.reservoirs,
+        recipients=configuration.recipients,
+        retry=configuration.retry,
+        configuration_digest=configuration.digest,
+        source=source_of(configuration),
+        registry=registry,
+        forecaster=Forecaster(registry, settings),
+        journal=journal,
+        clock=clock,
+    )
+
+
+def _outbox(configuration: Configuration, journal: Journal, clock: Clock) -> Outbox:
+    channels = {(r.id, channel.id): channel for r in configuration.recipients for channel in r.channels}
+
+    def find_channel(recipient_id: str, channel_id: str) -> Channel | None:
+        return channels.get((recipient_id, channel_id))
+
+    return Outbox(
+        journal,
+        send,
+        find_channel=find_channel,
+        draw=draw,
+        who_else=lambda expired: others_to_tell(expired, configuration.recipients),
+        clock=clock,
+        retry=configuration.retry,
+    )
