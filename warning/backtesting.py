@@ -47,7 +47,7 @@ def backtest_folder(
 
         return run_backtest(
             folder,
-            lambda path: read_tidy(path).readings,
+            lambda path: read_tidy(path).readings(),
             train_and_hindcast,
             split=split,
             forecasts_path=forecasts_path,

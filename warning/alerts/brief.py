@@ -16,6 +16,7 @@ from warning.alerts.headlines import (
 from warning.alerts.palette import rank_colour
 from warning.alerts.plot_data import quantile_at
 from warning.alerts.wording import (
+    chance_text,
     day_text,
     display_unit,
     local_time_text,
@@ -204,8 +205,8 @@ def _certainty_fact(case: Case) -> str:
     found = case.assessment
     parts = []
     if case.scene is Scene.FORECAST:
-        chance = percent_text(found.probability if found is not None else None)
-        parts.append(f"Probability up to {chance} that the {case.variable.noun} gets there.")
+        odds = chance_text(found.probability if found is not None else None)
+        parts.append(f"Probability {odds} that the {case.variable.noun} gets there.")
     elif found is not None and found.unconfirmed:
         parts.append("UNCONFIRMED reading: the automatic checks doubt it.")
     elif case.scene in (Scene.OBSERVED, Scene.RISE):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from warning.alerts.case import WARNING_SCENES, Case, Scene
 from warning.alerts.palette import CALM_COLOUR, UNWATCHED_COLOUR, severity_colour
-from warning.alerts.wording import day_text, days_text, margin_text, one_line, percent_text
+from warning.alerts.wording import chance_text, day_text, days_text, margin_text, one_line, percent_text
 from warning.domain.alert import AlertKind
 from warning.domain.reservoir import LevelThreshold, RiseThreshold
 
@@ -107,21 +107,22 @@ def _rise(case: Case) -> Headline:
 def _forecast(case: Case) -> Headline:
     found, threshold, peak = case.assessment, case.threshold, case.peak_forecast
     first = found.first_day if found is not None else None
-    chance = percent_text(found.probability if found is not None else None)
+    probability = found.probability if found is not None else None
+    chance, odds = percent_text(probability), chance_text(probability)
     first_short = day_text(first) if first is not None else "a day not known"
     reaches = isinstance(threshold, LevelThreshold) and peak is not None and peak[0] >= threshold.value
     name = one_line(threshold.name) if threshold is not None else "its threshold"
     sentence = (
         f"Forecast, not observed: {case.dam} {'is expected to' if reaches else 'may'} reach {name}, "
-        f"{_limit(case)}{_datum(case)}, from {case.day(first)}; probability up to {chance}."
+        f"{_limit(case)}{_datum(case)}, from {case.day(first)}; probability {odds}."
     )
-    short: tuple[str, ...] = (f"may reach {_tight(_limit(case))}", first_short, _tight(chance))
-    gist = f"may reach {_limit(case)} on {first_short} ({chance})"
+    short: tuple[str, ...] = (f"may reach {_tight(_limit(case))} from {first_short}", _tight(chance))
+    gist = f"may reach {_limit(case)} from {first_short} ({chance})"
     if reaches and peak is not None:
         since = "" if peak[1] == first else f" from {first_short}"
         gist = f"{case.value(peak[0])} on {day_text(peak[1])} (>= {_limit(case)}{since}, {chance})"
-        when = f"{day_text(peak[1])}"
-        short = (_tight(case.value(peak[0])), when, f">={_tight(_limit(case))}{since}", _tight(chance))
+        high = f"{_tight(case.value(peak[0]))} {day_text(peak[1])}"
+        short = (high, f">={_tight(_limit(case))}{since}", _tight(chance))
     return _warning(case, basis="forecast", gist=gist, sentence=sentence + _peak_sentence(case), short=short)
 
 
@@ -202,8 +203,8 @@ def _forecast_clearance(case: Case) -> str:
     lowest = min((o for o in outlooks if o.probabilities), key=lambda o: o.threshold.value)
     chance = percent_text(max(lowest.probabilities))
     return (
-        f"the forecast gives at most {chance} on any of seven days to {one_line(lowest.threshold.name)} "
-        f"({case.value(lowest.threshold.value)}), the lowest threshold"
+        f"the highest forecast probability of any day to reach {one_line(lowest.threshold.name)} "
+        f"({case.value(lowest.threshold.value)}), the lowest threshold, is {chance}"
     )
 
 

@@ -102,7 +102,7 @@ def _facts(found: Assessment | None) -> list[str]:
         facts.append(f"observed {_quantity(observed, found.variable)} on {day_text(found.observed_day)}")
     if found.evidence is Evidence.FORECAST and isinstance(found.threshold, LevelThreshold):
         limit = f"forecast to reach {_quantity(found.threshold.value, found.variable)}"
-        day = f" on {day_text(found.first_day)}" if found.first_day is not None else ""
+        day = f" from {day_text(found.first_day)}" if found.first_day is not None else ""
         facts.insert(0, limit + day + (f" ({percent_text(chance)})" if chance is not None else ""))
     elif isinstance(found.threshold, LevelThreshold):
         facts.append(f"threshold {_quantity(found.threshold.value, found.variable)}")

@@ -74,7 +74,7 @@ def plot_content(
     shown = [t for t in thresholds if low <= display_value(t.value, variable) <= high]
     return {
         "dam": one_line(reservoir.name),
-        "saying": _saying(reservoir, assessment),
+        "saying": _saying(reservoir, assessment) if assessment is not None else _newest(readings, variable),
         "axis": f"{variable.noun} in {display_unit(variable)}{datum_suffix(reservoir)}",
         "basis_day": forecast.basis_day.isoformat() if forecast is not None else None,
         "readings": readings,
@@ -167,17 +167,28 @@ def _crossing(
     else:
         chance = known(assessment.probability)
         verb = "forecast to reach" if chance is None or chance >= 0.5 else "forecast: may reach"
-        words = f"{verb} {value_text(value, variable)}\non {day_text(day)}"
+        words = f"{verb} {value_text(value, variable)}\nfrom {day_text(day)}"
         if chance is not None:
             words += f" ({percent_text(chance)})"
     return {"day": day.isoformat(), "value": at, "label": words}
 
 
-def _saying(reservoir: Reservoir, assessment: Assessment | None) -> str:
+def _newest(readings: Sequence[Sequence[Any]], variable: Variable) -> str:
+    """The newest believed reading, for a picture that no assessment goes with."""
+    if not readings:
+        return "no believed reading"
+    day, value = readings[-1]
+    return f"observed {value_text(value / display_value(1.0, variable), variable)} on {_day(day)}"
+
+
+def _saying(reservoir: Reservoir, assessment: Assessment) -> str:
     """The picture's second title line: the announced state in a few words."""
     variable = reservoir.forecast_variable
-    if assessment is None or assessment.unwatched is not None:
-        return "UNWATCHED: read the gauge yourself"
+    if assessment.unwatched is not None and assessment.severity is None:
+        since = (
+            f"last believed reading {day_text(assessment.observed_day)}" if assessment.observed_day else ""
+        )
+        return f"UNWATCHED: {since or 'no believed reading'}"
     newest = "no observation"
     if assessment.observed_day is not None and known(assessment.observed_value) is not None:
         newest = f"observed {value_text(assessment.observed_value, variable)}"

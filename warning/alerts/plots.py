@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import textwrap
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from warning.alerts.palette import rank_colour
-from warning.alerts.wording import day_text
+from warning.alerts.wording import day_text, days_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def _draw_focus(axes: Axes, content: dict[str, Any]) -> None:
     _frame(axes, (first - 0.5, last + 0.5), content["view"])
     axes.tick_params(labelsize=9.5)
     axes.yaxis.set_major_locator(_steps(6))
-    step = max(1, round((last - first) / 5))
+    step = max(1, math.ceil((last - first) / 5))
     ticks = list(range(last, first - 1, -step))
     axes.set_xticks(ticks, [_short_day(tick) for tick in ticks])
     axes.set_xticks(range(first, last + 1), minor=True)
@@ -73,7 +74,7 @@ def _draw_overview(axes: Axes, content: dict[str, Any]) -> None:
     axes.axvspan(focus, last + 1, color="#e6e6e6", zorder=0, linewidth=0)
     axes.tick_params(labelsize=8.5)
     axes.yaxis.set_major_locator(_steps(2))
-    step = max(1, round((last - first) / 4))
+    step = max(1, math.ceil((last - first) / 4))
     axes.set_xticks(range(last, first - 1, -step), [_short_day(d) for d in range(last, first - 1, -step)])
     for threshold in content["thresholds"]:
         if low <= threshold["value"] <= high:
@@ -81,7 +82,7 @@ def _draw_overview(axes: Axes, content: dict[str, Any]) -> None:
     _draw_readings(axes, content, (low, high), last + 1, small=True)
     if content["fan"]:
         axes.plot([_ordinal(r[0]) for r in content["fan"]], [r[3] for r in content["fan"]], color=_MEDIAN)
-    words = f"{days} days" + (" and\nforecast" if content["fan"] else "") + "\n(shaded: above)"
+    words = days_text(days) + (" and\nforecast" if content["fan"] else "") + "\n(shaded: above)"
     axes.text(1.04, 0.5, words, transform=axes.transAxes, size=9, va="center")
 
 

@@ -98,6 +98,14 @@ def percent_text(probability: float | None) -> str:
     return ">99 %" if probability > 0.99 else f"{probability * 100:.0f} %"
 
 
+def chance_text(probability: float | None) -> str:
+    """Write the highest probability of several days: "up to 72 %", "over 99 %", "under 1 %"."""
+    text = percent_text(probability)
+    if text == NOT_KNOWN:
+        return text
+    return text.replace("<", "under ").replace(">", "over ") if text[0] in "<>" else f"up to {text}"
+
+
 def day_text(day: date) -> str:
     """Write a day as "Sat 11 Feb"."""
     return f"{_WEEKDAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]}"

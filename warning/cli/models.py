@@ -1,6 +1,7 @@
 """List the trained models, oldest first, or put another one in force.
 
-The error is a share of persistence's on the validation parts. A damaged model is listed with what is wrong with it.
+The error is a share of persistence's on the validation parts. A damaged model is listed with
+what is wrong with it.
 """
 
 from __future__ import annotations

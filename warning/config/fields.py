@@ -77,12 +77,12 @@ Seconds = Annotated[float, Field(ge=1, le=86_400)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), _when(lambda at: at.tzinfo is None)]
 Range = Annotated[list[float], _when(_rising_pair)]
 
-_EMAIL = re.compile(
+EMAIL_ADDRESS = re.compile(
     r"[A-Za-z0-9!#$&*=?^_{|}~-]+(\.[A-Za-z0-9!#$&*=?^_{|}~-]+)*(\+[A-Za-z0-9._-]+)?"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])"
+    r"@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"  # Apprise cuts off xn-- domains
 )
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-Email = Annotated[str, _when(lambda text: len(text) <= 254 and bool(_EMAIL.fullmatch(text)))]
+Email = Annotated[str, _when(lambda text: len(text) <= 254 and bool(EMAIL_ADDRESS.fullmatch(text)))]
 Phone = Annotated[str, _when(lambda text: bool(re.fullmatch(r"\+[1-9][0-9]{6,14}", text)))]
 Host = Annotated[str, _when(lambda text: len(text) <= 253 and bool(_HOST.fullmatch(text)))]
 # Apprise cannot read a display name back that holds one of these

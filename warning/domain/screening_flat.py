@@ -11,14 +11,15 @@ from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
 
 _RAIN_DAYS = 5
 _TOP_SHARE = 0.05
+_EMPTY_SHARE = 0.01
 _OTHER_STOCK = {Variable.LEVEL_M: Variable.STORAGE_M3, Variable.STORAGE_M3: Variable.LEVEL_M}
 
 
 def flag_flat_lines(sheet: Sheet) -> None:
     """Flag the n-th equal reading in a row and those after it.
 
-    A full pool stands still for weeks, and so does a coarsely read gauge while the other stock
-    moves a little; a constant release and days without rain are normal.
+    A full pool and an empty one stand still for weeks, and so does a coarsely read gauge while the
+    other stock moves a little; a constant release and days without rain are normal.
     """
     days = sheet.limits.flat_line_days
     for variable in (v for v in STOCKS if v in sheet.values):
@@ -31,6 +32,7 @@ def flag_flat_lines(sheet: Sheet) -> None:
         flat = (
             (lengths >= days)
             & ~_near_the_top(values)
+            & ~_nearly_empty(sheet)[rows]
             & ~_other_moves_a_little(sheet, variable, rows, lengths)
         )
         sheet.mark(variable, rows[flat], Flag.FLAT_LINE)
@@ -52,6 +54,13 @@ def _near_the_top(values: FloatArray) -> BoolArray:
     """Say for each reading whether it lies near the highest that was seen up to then."""
     highest, lowest = np.maximum.accumulate(values), np.minimum.accumulate(values)
     return values >= highest - _TOP_SHARE * (highest - lowest)
+
+
+def _nearly_empty(sheet: Sheet) -> BoolArray:
+    """Say for each row whether the storage was down to a hundredth of the highest seen up to then."""
+    storage = np.nan_to_num(sheet.clean(Variable.STORAGE_M3), nan=np.inf)
+    highest = np.maximum.accumulate(np.where(np.isfinite(storage), storage, 0.0))
+    return storage <= _EMPTY_SHARE * highest
 
 
 def _other_moves_a_little(

@@ -17,7 +17,7 @@ from warning.domain.screening_limits import FLOWS, STOCKS
 from warning.domain.screening_rating import Pairs
 from warning.domain.screening_sheet import Sheet
 from warning.domain.screening_witness import FlowWitness, StockWitness, Surroundings, Witness
-from warning.domain.variables import FloatArray, IndexArray, Variable
+from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
 
 
 class _Turn(Enum):
@@ -41,7 +41,14 @@ def flag_jumps(sheet: Sheet) -> None:
         witness: Witness = (
             StockWitness(around, variable) if variable in STOCKS else FlowWitness(around, variable)
         )
-        _Judge(sheet, variable, rows, clean[variable][rows], rate, spike, witness).run()
+        clean_next = _next_is_clean(sheet.values[variable], rows)
+        _Judge(sheet, variable, rows, clean[variable][rows], clean_next, rate, spike, witness).run()
+
+
+def _next_is_clean(reported: FloatArray, rows: IndexArray) -> BoolArray:
+    """Say for each clean reading whether the next reading of its variable, doubted or not, is clean."""
+    ordinal = np.cumsum(np.isfinite(reported))[rows]
+    return np.concatenate((np.diff(ordinal) == 1, [False]))[: rows.size]
 
 
 @dataclass(slots=True)
@@ -52,6 +59,7 @@ class _Judge:
     variable: Variable
     rows: IndexArray
     values: FloatArray
+    next_is_clean: BoolArray
     rate: float
     spike: float
     witness: Witness
@@ -79,7 +87,8 @@ class _Judge:
         there, back = steps[:-1], steps[1:]
         least = np.minimum(np.abs(there), np.abs(back))
         stands_out = (there * back < 0) & (least > self.spike) & (np.abs(there + back) < 0.5 * least)
-        return np.flatnonzero(stands_out) + 1
+        peaks: IndexArray = np.flatnonzero(stands_out) + 1
+        return peaks[self.next_is_clean[peaks]]
 
     def _allowed(self, before: int, now: int) -> float:
         return self.rate * float(self.rows[now] - self.rows[before])
@@ -122,6 +131,9 @@ class _Judge:
         return _Turn.ELSEWHERE
 
     def _verdict(self, turn: _Turn, believed: int, now: int) -> int:
+        """Return the settled flags of a jump; a next reading that is itself refused settles nothing."""
+        if not self.next_is_clean[now]:
+            return Flag.RATE_OF_CHANGE.value
         if turn is _Turn.BACK:
             return (Flag.SPIKE | Flag.RATE_OF_CHANGE).value
         rows = int(self.rows[believed]), int(self.rows[now])

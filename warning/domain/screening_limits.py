@@ -7,7 +7,7 @@ in the very part that the limits are derived from. A configured value always win
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ STOCKS = (Variable.LEVEL_M, Variable.STORAGE_M3)
 FLOWS = (Variable.INFLOW_M3S, Variable.OUTFLOW_M3S)
 
 _FEWEST_READINGS = 30
+_FEWEST_VALUES = 5  # a gauge that never moved has shown no range
 _NEGATIVE_SENTINELS = 5
 _LONELY_FACTOR = 2.5
 
@@ -37,7 +38,7 @@ def derive_bounds(raw: RawReadings) -> dict[Variable, Bounds]:
             bounds[variable] = Bounds(0.0, WETTEST_DAY_MM)
             continue
         values = _plausible_stock(raw, variable) if variable in STOCKS else _plausible_flow(raw, variable)
-        if values.size >= _FEWEST_READINGS:
+        if values.size >= _FEWEST_READINGS and np.unique(values).size >= _FEWEST_VALUES:
             bounds[variable] = _generous(variable, values)
     return bounds
 
@@ -49,19 +50,28 @@ def derive_limits(
 
     A variable without readings enough in `raw` gets no limit of its own; its rules then rest.
     """
-    given = configured or ScreeningLimits()
     columns = {variable: _daily(raw, variable, bounds.get(variable)) for variable in raw.values}
     rates, spikes = _change_limits(columns)
-    return ScreeningLimits(
-        rate_per_day={**rates, **given.rate_per_day},
-        spike={**spikes, **given.spike},
-        sentinels=given.sentinels if given.sentinels is not None else _sentinels(bounds),
-        flat_line_days=given.flat_line_days or _flat_line_days(columns),
-        zero_run_days=given.zero_run_days or 7,
-        gap_days=given.gap_days or 2,
-        level_storage_tolerance_m=given.level_storage_tolerance_m or _tolerance_m(spikes, columns),
-        scale_step_factor=given.scale_step_factor or 4.0,
+    derived = ScreeningLimits(
+        rate_per_day=rates,
+        spike=spikes,
+        sentinels=_sentinels(bounds),
+        flat_line_days=_flat_line_days(columns),
+        zero_run_days=7,
+        gap_days=2,
+        level_storage_tolerance_m=_tolerance_m(spikes, columns),
+        scale_step_factor=4.0,
     )
+    return override_limits(derived, configured or ScreeningLimits())
+
+
+def override_limits(derived: ScreeningLimits, configured: ScreeningLimits) -> ScreeningLimits:
+    """Return `derived` with every field that is configured replaced, mappings variable by variable."""
+    given = {f.name: getattr(configured, f.name) for f in fields(configured)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen["rate_per_day"] = {**derived.rate_per_day, **configured.rate_per_day}
+    chosen["spike"] = {**derived.spike, **configured.spike}
+    return replace(derived, **chosen)
 
 
 def bounds_to_json(bounds: Mapping[Variable, Bounds]) -> dict[str, list[float]]:
@@ -125,7 +135,7 @@ def _plausible_flow(raw: RawReadings, variable: Variable) -> FloatArray:
 def _without_isolated_zeros(values: FloatArray) -> FloatArray:
     """Drop exact zeros unless the other values reach down to them, as in a tank that runs dry."""
     others = values[values > 0]
-    if others.size and others.min() > 0.1 * np.median(others):
+    if not others.size or others.min() > 0.1 * np.median(others):
         nonzero: FloatArray = values[values != 0]
         return nonzero
     return values
@@ -167,10 +177,12 @@ def _change_limits(
     rates: dict[Variable, float] = {}
     spikes: dict[Variable, float] = {}
     for variable, (days, values) in columns.items():
-        if variable is Variable.RAIN_MM or values.size < _FEWEST_READINGS:
+        if variable is Variable.RAIN_MM:
             continue
         if variable in STOCKS:
             days, values = days[values != 0], values[values != 0]
+        if values.size < _FEWEST_READINGS:
+            continue
         kept = ~_spikes_to_ignore(values)
         gaps, changes = np.diff(days[kept]), np.abs(np.diff(values[kept]))
         daily = changes[gaps == 1]

@@ -25,6 +25,7 @@ _TOLERANCE_BEYOND = 0.8  # a pool higher than ever before spreads: a line carrie
 # A step of the storage alone is doubted until the two agree again, or until a year's readings
 # have made the new table the rule. A level is doubted for one reading only: were it in
 # truth the storage's table that ended in a flood, a longer doubt would hide the flood.
+_RETURN_DAYS = 30
 _LONGEST_DOUBT = {STORAGE: 365, LEVEL: 1}
 
 
@@ -81,14 +82,27 @@ def flag_level_against_storage(sheet: Sheet) -> None:
     pairs = Pairs(sheet.clean(LEVEL), sheet.clean(STORAGE))
     moved = np.abs(np.diff(pairs.level)) > tolerance_m
     moved |= np.abs(np.diff(pairs.storage)) > 0.5 * least_m3
-    done = 0
-    for now in np.flatnonzero(moved) + 1:
-        if now > done:
-            done = _follow(sheet, pairs, int(now), tolerance_m)
+    done, undoubted = 0, None
+    for now in (np.flatnonzero(moved) + 1).tolist():
+        if now <= done or _returns(pairs, undoubted, now, tolerance_m):
+            continue
+        done = _follow(sheet, pairs, now, tolerance_m)
+        undoubted = now - 1 if done > now else undoubted
+
+
+def _returns(pairs: Pairs, undoubted: int | None, now: int, tolerance_m: float) -> bool:
+    """Say whether pair `now` is back on the relation that the last doubtful step had left."""
+    if undoubted is None or pairs.rows[now] - pairs.rows[undoubted] > _RETURN_DAYS:
+        return False
+    change = pairs.change(undoubted, now)
+    return change is not None and change.agrees(tolerance_m)
 
 
 def _follow(sheet: Sheet, pairs: Pairs, now: int, tolerance_m: float) -> int:
-    """Judge pair `now` against the one before, and its successors for as long as the two disagree."""
+    """Judge pair `now` against the one before, and its successors for as long as the two disagree.
+
+    Return the first pair that is not doubted, which is `now` itself where the two agree.
+    """
     agreed = now - 1
     change = pairs.change(agreed, now)
     if change is None or change.agrees(tolerance_m):

@@ -11,7 +11,7 @@ import numpy as np
 from warning.domain.readings import Flag
 from warning.domain.screening_balance import SECONDS_PER_DAY
 from warning.domain.screening_sheet import Sheet
-from warning.domain.variables import BoolArray, FloatArray, Variable
+from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
 
 _WINDOW_ROWS = 21
 _FEWEST_ROWS = 12
@@ -48,12 +48,19 @@ def flag_scale_steps(sheet: Sheet) -> None:
 
 def _usually_closed(closed: BoolArray, judged: BoolArray) -> BoolArray:
     """Say for each row whether the balance closed on most days of the two years before its window."""
-    shut, open_ = np.cumsum(closed & judged), np.cumsum(judged)
+    shut: IndexArray = np.cumsum(closed & judged)
+    open_: IndexArray = np.cumsum(judged)
     rows = np.arange(closed.size)
     last, first = rows - _WINDOW_ROWS, rows - _WINDOW_ROWS - _MEMORY_ROWS
-    count = np.where(last >= 0, shut[last], 0) - np.where(first >= 0, shut[first], 0)
-    of = np.where(last >= 0, open_[last], 0) - np.where(first >= 0, open_[first], 0)
+    count, of = _difference(shut, first, last), _difference(open_, first, last)
     return (count >= _FEWEST_CLOSED_ROWS) & (count >= _USUALLY_CLOSED * of)
+
+
+def _difference(running: IndexArray, first: IndexArray, last: IndexArray) -> IndexArray:
+    """Return running[last] - running[first], taking what lies before the record as 0."""
+    padded = np.concatenate(([0], running))
+    difference: IndexArray = padded[np.maximum(last + 1, 0)] - padded[np.maximum(first + 1, 0)]
+    return difference
 
 
 def _mark_while_off(sheet: Sheet, off: BoolArray, closed: BoolArray, best: FloatArray) -> None:

@@ -68,15 +68,14 @@ class Surroundings:
         return change is not None and change.agrees(_SAME_WATER_M)
 
     def high(self, variable: Variable, first: int, last: int) -> bool:
-        """Say whether the highest of rows first..last is among the highest 3 % of three years and well up."""
+        """Say whether the highest of rows first..last is above 97 % of the three years before."""
         first = max(first, 0)
         past = self.clean[variable][max(first - _PAST_ROWS, 0) : first]
         past = past[np.isfinite(past)]
         here = self.clean[variable][first : last + 1]
         if past.size < _FEWEST_PAST or not np.isfinite(here).any():
             return False
-        top = float(np.nanmax(here))
-        return top > float(np.quantile(past, 0.97)) and top > 2.0 * float(np.median(past[-30:]))
+        return float(np.nanmax(here)) > float(np.quantile(past, 0.97))
 
     def water_comes(self, before: int, now: int) -> bool:
         """Say whether rain or inflow is high enough for a flood; rain counts for two days."""

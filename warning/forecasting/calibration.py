@@ -54,8 +54,8 @@ class Hindcast:
     reference: FloatArray
 
     def rank(self, values: FloatArray) -> FloatArray:
-        """Return the share of the reference below each value; NaN stays NaN."""
-        ranks = np.searchsorted(self.reference, values) / max(self.reference.size, 1)
+        """Return the share of the reference at or below each value; NaN stays NaN."""
+        ranks = np.searchsorted(self.reference, values, side="right") / max(self.reference.size, 1)
         return np.where(np.isfinite(values), ranks, np.nan)
 
 
@@ -143,7 +143,7 @@ class _LeadScores:
     ) -> FloatArray:
         """Raise the upper quantiles that reach into the flood ranks towards those of past floods."""
         low, high = self.flood_values
-        if not quantiles[-1] > low or not _effective_size(floods) >= FEWEST_SCORES:
+        if not quantiles[-1] >= low or not _effective_size(floods) >= FEWEST_SCORES:
             return quantiles
         flooded = mean + spread * _weighted_quantiles(scores, floods)
         reach = np.clip((flooded - low) / (high - low), 0, 1) if high > low else (flooded >= low) * 1.0
