@@ -24,6 +24,7 @@ _FEWEST_READINGS = 30
 _FEWEST_VALUES = 5  # a gauge that never moved has shown no range
 _NEGATIVE_SENTINELS = 5
 _LONELY_FACTOR = 2.5
+_DAYS_WITH_A_FLOOD = 730
 
 
 def derive_bounds(raw: RawReadings) -> dict[Variable, Bounds]:
@@ -188,7 +189,9 @@ def _change_limits(
         daily = changes[gaps == 1]
         if daily.size < _FEWEST_READINGS or not daily.max() > 0:
             continue
-        rates[variable] = max(1.5 * _largest_of_many(daily), 3.0 * float(np.quantile(daily, 0.995)))
+        rate = max(1.5 * _largest_of_many(daily), 3.0 * float(np.quantile(daily, 0.995)))
+        # a short record has hardly seen a flood
+        rates[variable] = rate if daily.size >= _DAYS_WITH_A_FLOOD else 2.0 * rate
         spikes[variable] = min(_usual_peak(values, daily), rates[variable])
     return rates, spikes
 
