@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from warning.backtesting import hindcast_sites
 from warning.domain.forecast import HORIZON_DAYS, POOL, QUANTILE_LEVELS
 from warning.domain.readings import RawReadings
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError, UsageError
 from warning.forecasting.features import base_values
-from warning.forecasting.forecaster import ForecasterSettings
 from warning.forecasting.pool import issue_rows, operational
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale, lead_scale
@@ -29,9 +29,9 @@ from warning.verification.backtest import Hindcasts, cheap_hindcasts, run_backte
 from warning.verification.forecasts_file import COLUMNS, quantile_column
 from warning.verification.report import BacktestReport
 from warning.verification.sites import Site, Split, infer_variable, site_from_record
-from warning.verification.trained import trained_hindcaster
 
 FIRST = date(2015, 1, 1)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 900
 LEADS = range(1, HORIZON_DAYS + 1)
 
@@ -288,23 +288,19 @@ def test_screened_out_readings_are_no_truth_and_are_counted(folder: Path, tmp_pa
 
 
 def test_networks_are_trained_on_the_records_and_scored(folder: Path, tmp_path: Path) -> None:
+    registry, told = Registry(tmp_path), list[str]()
     tiny = TrainingSettings(
         max_epochs=2, lengths=(4, 6), cnn_channels=4, cnn_cells=4, cnn_twins=1, device="cpu"
     )
-    told: list[object] = []
-    hindcaster = trained_hindcaster(
-        tiny,
-        ForecasterSettings(device="cpu", time_limit_s=200),
-        Registry(tmp_path / "models"),
-        datetime(2026, 1, 1, tzinfo=UTC),
-        told.append,
-    )
-    report = run_backtest(folder, read, hindcaster, forecasts_path=tmp_path / "f.csv")
+
+    def train(sites: Mapping[str, Site]) -> Hindcasts:
+        return hindcast_sites(sites, tiny, registry, NOW, lambda what, share: told.append(f"{what} {share}"))
+
+    report = run_backtest(folder, read, train)
     assert report.skipped == {}
     assert {"lstm_04", "lstm_06", "lstm_ensemble", "cnn_lstm", "ridge", POOL} <= set(report.methods)
     assert report.ratio(POOL) < 1
-    assert report.model_id is not None
-    model = Registry(tmp_path / "models").active()
+    model = registry.active()
     assert model is not None
     assert (model.model_id, set(model.sites)) == (report.model_id, {"alder", "birch", "cedar"})
     assert model.sites["alder"].train_end == report.dams[0].train_end
@@ -312,11 +308,8 @@ def test_networks_are_trained_on_the_records_and_scored(folder: Path, tmp_path: 
 
 
 def test_a_folder_of_dams_too_short_to_learn_from_is_refused_by_the_training(tmp_path: Path) -> None:
-    site = {"dam": short_site()}
-    settings = ForecasterSettings(device="cpu", time_limit_s=100)
-    now = datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(ModelError, match="dam: too little history"):
-        trained_hindcaster(TrainingSettings(), settings, Registry(tmp_path), now)(site)
+        hindcast_sites({"dam": short_site()}, TrainingSettings(), Registry(tmp_path), NOW, lambda *_: None)
 
 
 def short_site() -> Site:
