@@ -77,9 +77,10 @@ Seconds = Annotated[float, Field(ge=1, le=86_400)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), _when(lambda at: at.tzinfo is None)]
 Range = Annotated[list[float], _when(_rising_pair)]
 
+# the addresses that Apprise takes whole: of any other (such as xn-- domains) it mails to a part
 EMAIL_ADDRESS = re.compile(
-    r"[A-Za-z0-9!#$&*=?^_{|}~-]+(\.[A-Za-z0-9!#$&*=?^_{|}~-]+)*(\+[A-Za-z0-9._-]+)?"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"  # Apprise cuts off xn-- domains
+    r"(?=[^@]{1,64}@)[A-Za-z0-9!#$&*=?^_{|}~-]+(\.[A-Za-z0-9!#$&*=?^_{|}~-]+)*(\+[A-Za-z0-9_-]+)?"
+    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,10}[A-Za-z]{2,63}"
 )
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 Email = Annotated[str, _when(lambda text: len(text) <= 254 and bool(EMAIL_ADDRESS.fullmatch(text)))]
