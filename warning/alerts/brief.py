@@ -282,7 +282,7 @@ def _table(case: Case) -> OutlookTable | None:
     forecast, variable = case.forecast, case.variable
     if forecast is None:
         return None
-    thresholds = sorted(case.reservoir.level_thresholds, key=lambda t: t.value)
+    thresholds = sorted(case.reservoir.level_thresholds, key=lambda t: -t.value)  # a phone may cut the last
     chances = [forecast.exceedance_probabilities(t.value) for t in thresholds]
     low, median, high = (quantile_at(forecast, level) for level in (0.05, 0.5, 0.95))
     rows = []

@@ -15,13 +15,15 @@ from warning.alerts.wording import day_text, days_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_SIZE_INCHES = (6.0, 5.0)
-_DPI = 180
+_SIZE_INCHES = (5.4, 4.5)
+_DPI = 200
 _INK, _FAN, _MEDIAN, _GRID = "#111111", "#2f6f9f", "#0b3d61", "#d5d5d5"
 _DASHES: tuple[Any, ...] = ((0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (5, 2)), "solid")  # worse is fuller
-_LINE = 0.055  # height of a line of label text, of the large axes' height
-_LABEL_CHARACTERS = 18
+_LINE = 0.06  # height of a line of label text, of the large axes' height
+_RIGHT_EDGE = 0.99  # no text reaches beyond this share of the width
+_LABEL_CHARACTERS = 17
 
 
 def draw(plot_json: str) -> bytes:
@@ -35,7 +37,7 @@ def draw(plot_json: str) -> bytes:
     content = json.loads(plot_json)
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    _text(figure, 0.02, 0.985, _cut(content["dam"], 46), size=13, weight="bold", va="top")
+    _text(figure, 0.02, 0.985, _cut(content["dam"], 44), size=13, weight="bold", va="top")
     _text(figure, 0.02, 0.935, _cut(content["saying"], 62), size=11, va="top")
     _text(figure, 0.02, 0.883, _cut(content["axis"], 70), size=9.5, va="top", color="#333333")
     whole = not content["readings"]
@@ -101,9 +103,14 @@ def _steps(most: int) -> Any:
     return MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10])
 
 
-def _text(where: Any, x: float, y: float, words: str, **style: Any) -> None:
-    """Put `words` as they are: a name may hold the dollar signs that mark formulas."""
-    where.text(x, y, words, parse_math=False, **style)
+def _text(where: Axes | Figure, x: float, y: float, words: str, **style: Any) -> None:
+    """Put `words` as they are (a name may hold the dollar signs of formulas), smaller if else cut off."""
+    text = where.text(x, y, words, parse_math=False, **style)
+    canvas = where.get_figure(root=True)
+    box = text.get_window_extent()
+    room = canvas.bbox.x1 * _RIGHT_EDGE - box.x0 if canvas is not None else box.width
+    if box.width > room:
+        text.set_fontsize(float(style["size"]) * room / box.width)
 
 
 def _draw_thresholds(axes: Axes, content: dict[str, Any]) -> None:
@@ -162,13 +169,9 @@ def _draw_fan(axes: Axes, content: dict[str, Any]) -> None:
     basis = date.fromisoformat(content["basis_day"]).toordinal()
     axes.axvspan(basis, basis + len(fan) + 0.8, color="#eef3f7", zorder=0, linewidth=0)
     axes.axvline(basis, color="#888888", linewidth=0.8, zorder=1)
+    middle = basis + len(fan) / 2
     axes.annotate(
-        "forecast →",
-        (max(basis, axes.get_xlim()[0]), 1),
-        (0, 4),
-        axes.get_xaxis_transform(),
-        "offset points",
-        size=9.5,
+        "forecast", (middle, 1), (0, 4), axes.get_xaxis_transform(), "offset points", size=9.5, ha="center"
     )
     rows = [[_ordinal(row[0]), *row[1:]] for row in fan]
     start = [row for row in content["readings"] if _ordinal(row[0]) <= basis][-1:]
@@ -241,7 +244,7 @@ def _draw_crossing(axes: Axes, content: dict[str, Any]) -> None:
     style: dict[str, Any] = {"color": _INK, "markerfacecolor": "#ffd400", "markersize": 11, "zorder": 4.5}
     axes.plot([day], [value], marker="D", **style)
     left, right = axes.get_xlim()
-    centre = min(max((day - left) / (right - left), 0.31), 0.69)
+    centre = min(max((day - left) / (right - left), 0.34), 0.66)
     axes.text(
         centre, 0.09, crossing["label"], transform=axes.transAxes, size=10, weight="bold",
         ha="center", va="center", zorder=9, parse_math=False,
@@ -253,7 +256,7 @@ def _draw_key(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     order = ["observed", "doubted", "median", "50 % band", "90 % band"]
     known = sorted(zip(labels, handles, strict=True), key=lambda pair: order.index(pair[0]))
-    names = [{"median": "forecast median"}.get(label, label) for label, _ in known]
+    names = [label for label, _ in known]
     if axes.figure is not None and known:
         axes.figure.legend(
             [handle for _, handle in known], names, loc="lower left", bbox_to_anchor=(0.01, 0.005),

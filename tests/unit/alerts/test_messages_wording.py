@@ -10,6 +10,7 @@ import pytest
 
 from warning.alerts.palette import rank_colour
 from warning.alerts.wording import (
+    chance_text,
     day_text,
     days_away_text,
     local_time_text,
@@ -75,6 +76,13 @@ def test_a_margin_of_storage_has_the_digits_of_its_threshold() -> None:
 )
 def test_probabilities_never_claim_certainty(probability: float | None, text: str) -> None:
     assert percent_text(probability) == text
+
+
+def test_the_highest_of_several_chances_is_a_bound() -> None:
+    assert chance_text(0.72) == "up to 72 %"
+    assert chance_text(0.999) == "over 99 %"
+    assert chance_text(0.001) == "under 1 %"
+    assert chance_text(None) == "not known"
 
 
 def test_days_are_english_and_counted_from_today() -> None:

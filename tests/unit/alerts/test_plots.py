@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Reservoir, ReadingSeries | None, Forecast | None, Assessm
     "gaps": (MARKS, _series([99, math.nan, 98, 41.9, math.nan, 100, 900.0], doubted=(3, 6)), AHEAD, CROSSING),
     "stale": (MARKS, _series([*[100.0] * 30, *[math.nan] * 40]), None, None),
     "close thresholds": (_reservoir(105.0, 105.01, 105.02, 105.03), RISING, AHEAD, CROSSING),
-    "names": (_reservoir(105.0, name="<b>$x_1$</b> \\frac{" + "long " * 40), RISING, AHEAD, CROSSING),
+    "names": (_reservoir(105.0, name="<b>$x_1$</b> \\frac{" + "WIDE " * 40), RISING, AHEAD, CROSSING),
     "storage": (
         _reservoir(4.36e9, variable=Variable.STORAGE_M3),
         _series(np.linspace(3.9e9, 4.2e9, 70), variable=Variable.STORAGE_M3),
