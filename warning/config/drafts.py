@@ -20,6 +20,7 @@ from warning.config.fields import (
     Hours,
     Line,
     Phone,
+    Place,
     Positive,
     Range,
     Seconds,
@@ -189,7 +190,7 @@ class SourceDraft(Draft):
     kind: Literal["csv"] | None = key(
         '"csv" (a folder of CSV files), the only kind there is', 'kind = "csv"', required=True
     )
-    folder: Line | None = key("the path of a folder", 'folder = "readings"', required=True)
+    folder: Place | None = key("the path of a folder", 'folder = "readings"', required=True)
 
 
 class ScheduleDraft(Draft):
@@ -225,7 +226,9 @@ class ForecastDraft(Draft):
 
 
 class JournalDraft(Draft):
-    url: Line | None = key("an SQLAlchemy URL or a reference to one", 'url = "file:journal.url"', secret=True)
+    url: Place | None = key(
+        "an SQLAlchemy URL or a reference to one", 'url = "file:journal.url"', secret=True
+    )
 
 
 class MailDraft(Draft):
@@ -235,7 +238,7 @@ class MailDraft(Draft):
         '"none", "starttls" or "tls"', 'security = "starttls"'
     )
     user: Line | None = key("a line of text", 'user = "dam-warning"')
-    password: Line | None = key('"file:PATH" or "env:NAME"', 'password = "file:mail-password"', secret=True)
+    password: Place | None = key('"file:PATH" or "env:NAME"', 'password = "file:mail-password"', secret=True)
     from_address: Email | None = key("one mail address", 'from_address = "dams@example.org"', required=True)
     from_name: FromName | None = key(
         "a line of text without : < > ' \" \\ , @ ( ) [ ]", 'from_name = "Dam warning"'
@@ -243,7 +246,7 @@ class MailDraft(Draft):
 
 
 class SmsDraft(Draft):
-    url: Line | None = key(
+    url: Place | None = key(
         "a reference to an Apprise URL with {phone} in it", 'url = "file:sms.url"', True, True
     )
 
@@ -256,7 +259,7 @@ class DeliveryDraft(Draft):
 
 
 class WarningFile(Draft):
-    state_directory: Line | None = key("the path of a folder", 'state_directory = "/var/lib/dam-warning"')
+    state_directory: Place | None = key("the path of a folder", 'state_directory = "/var/lib/dam-warning"')
     severities: list[Line] | None = key(
         "an array of names, the least severe first", 'severities = ["watch", "warning"]'
     )

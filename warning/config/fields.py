@@ -56,8 +56,12 @@ def _time_of_day(value: object) -> object:
     return value
 
 
-def _plain_line(text: str) -> bool:
-    return bool(text.strip()) and len(text) <= 200 and text.isprintable()
+def _plain_line(text: str, longest: int = 200) -> bool:
+    return bool(text.strip()) and len(text) <= longest and text.isprintable()
+
+
+def _place(text: str) -> bool:
+    return _plain_line(text, 4096)
 
 
 def _plain_text(text: str) -> bool:
@@ -69,6 +73,7 @@ def _rising_pair(values: list[float]) -> bool:
 
 
 Line = Annotated[str, _when(_plain_line)]
+Place = Annotated[str, _when(_place)]  # a path, a URL or a reference to a secret
 Text = Annotated[str, _when(_plain_text)]
 Positive = Annotated[float, Field(gt=0)]
 Days = Annotated[int, Field(ge=1, le=3650)]
@@ -79,11 +84,17 @@ Range = Annotated[list[float], _when(_rising_pair)]
 
 # the addresses that Apprise takes whole: of any other (such as xn-- domains) it mails to a part
 EMAIL_ADDRESS = re.compile(
-    r"(?=[^@]{1,64}@)[A-Za-z0-9!#$&*=?^_{|}~-]+(\.[A-Za-z0-9!#$&*=?^_{|}~-]+)*(\+[A-Za-z0-9_-]+)?"
+    r"[A-Za-z0-9!#$&*=?^_{|}~-]+(\.[A-Za-z0-9!#$&*=?^_{|}~-]+)*(\+[A-Za-z0-9_-]+)?"
     r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,10}[A-Za-z]{2,63}"
 )
+
+
+def _mail_address(text: str) -> bool:
+    return len(text) <= 254 and text.find("@") <= 64 and bool(EMAIL_ADDRESS.fullmatch(text))
+
+
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-Email = Annotated[str, _when(lambda text: len(text) <= 254 and bool(EMAIL_ADDRESS.fullmatch(text)))]
+Email = Annotated[str, _when(_mail_address)]
 Phone = Annotated[str, _when(lambda text: bool(re.fullmatch(r"\+[1-9][0-9]{6,14}", text)))]
 Host = Annotated[str, _when(lambda text: len(text) <= 253 and bool(_HOST.fullmatch(text)))]
 # Apprise cannot read a display name back that holds one of these

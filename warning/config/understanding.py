@@ -54,7 +54,7 @@ def _descend(kind: type[BaseModel], path: KeyPath) -> tuple[int, FieldInfo | Non
         if field is None:
             return taken + 1, None, table
         taken += 1
-        inner, contained = _table_in(field.annotation)
+        inner, contained = table_in(field.annotation)
         if inner is not None and contained and taken < len(path):
             taken += 1
         if inner is None and taken < len(path) and _is_dict(field.annotation):
@@ -64,13 +64,13 @@ def _descend(kind: type[BaseModel], path: KeyPath) -> tuple[int, FieldInfo | Non
         table = inner
 
 
-def _table_in(annotation: Any, contained: bool = False) -> tuple[type[BaseModel] | None, bool]:
+def table_in(annotation: Any, contained: bool = False) -> tuple[type[BaseModel] | None, bool]:
     """Return the draft that an annotation speaks of, and whether a dict or list of them is meant."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, contained
     inside = contained or get_origin(annotation) in (dict, list)
     for argument in get_args(annotation):
-        found = _table_in(argument, inside)
+        found = table_in(argument, inside)
         if found[0] is not None:
             return found
     return None, False

@@ -130,6 +130,12 @@ def test_a_whole_toml_time_is_a_time_too(folder: Path) -> None:
     assert load_configuration(folder, ENVIRONMENT).schedule.daily_at == time(6, 45)
 
 
+def test_a_path_may_be_long(folder: Path) -> None:
+    path = folder / "warning.toml"
+    path.write_text(path.read_text().replace('"readings"', f'"{"deep/" * 100}"'))
+    assert load_configuration(folder, ENVIRONMENT).source.folder == folder / ("deep/" * 100)
+
+
 def test_a_byte_order_mark_does_no_harm(folder: Path) -> None:
     path = folder / "warning.toml"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))

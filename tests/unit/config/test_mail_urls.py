@@ -76,6 +76,7 @@ def test_mail_goes_to_exactly_the_configured_address(address: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.from_regex(EMAIL_ADDRESS, fullmatch=True))
 def test_every_address_that_is_accepted_is_understood(address: str) -> None:
+    assume(address.find("@") <= 64)
     assert read_back(server(from_address=address).url_to(address)).targets == [(False, address)]
 
 

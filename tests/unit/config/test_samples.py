@@ -17,7 +17,7 @@ from warning.config.drafts import Draft, RecipientsFile, ReservoirsFile, Warning
 from warning.config.loading import FILES, load_configuration
 from warning.config.service_rules import DEFAULT_SEVERITIES
 from warning.config.summary import summary
-from warning.config.understanding import _table_in
+from warning.config.understanding import table_in
 from warning.domain.delivery import RetryPolicy
 from warning.domain.reservoir import AlertPolicy
 
@@ -56,7 +56,7 @@ def commented_keys() -> Iterator[tuple[str, str]]:
 def keys_of(kind: type[BaseModel]) -> Iterator[str]:
     for name, field in kind.model_fields.items():
         yield name
-        inner, _ = _table_in(field.annotation)
+        inner, _ = table_in(field.annotation)
         if inner is not None:
             yield from keys_of(inner)
 
