@@ -68,6 +68,7 @@ def plot_content(
     if above and display_value(above[0].value, variable) <= high + _REACH * (high - low):
         high = display_value(above.pop(0).value, variable) + _PAD * (high - low)
         above = [t for t in above if display_value(t.value, variable) > high]
+    high += _PAD / 2 * (high - low)  # a line at the very edge would be half cut off
     crossing = _crossing(assessment, variable, [*readings, *doubted])
     if crossing is not None:
         low -= _CAPTION_ROOM * (high - low)

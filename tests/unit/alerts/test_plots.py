@@ -146,6 +146,7 @@ CASES: dict[str, tuple[Reservoir, ReadingSeries | None, Forecast | None, Assessm
     "no readings": (MARKS, None, AHEAD, CROSSING),
     "nothing at all": (_reservoir(), None, None, None),
     "constant pool": (MARKS, _series([100.0] * 70), _forecast([100.0] * 7, 0.0), None),
+    "high lake": (_reservoir(3812.0), _series([3811.37, *[3811.42] * 69]), None, None),
     "one reading": (MARKS, _series([100.0]), AHEAD, CROSSING),
     "gaps": (MARKS, _series([99, math.nan, 98, 41.9, math.nan, 100, 900.0], doubted=(3, 6)), AHEAD, CROSSING),
     "stale": (MARKS, _series([*[100.0] * 30, *[math.nan] * 40]), None, None),
