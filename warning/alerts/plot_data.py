@@ -66,9 +66,9 @@ def plot_content(
     thresholds = sorted(reservoir.level_thresholds, key=lambda t: t.value)
     above = [t for t in thresholds if display_value(t.value, variable) > high]
     if above and display_value(above[0].value, variable) <= high + _REACH * (high - low):
-        high = display_value(above.pop(0).value, variable) + _PAD * (high - low)
-        above = [t for t in above if display_value(t.value, variable) > high]
+        high = display_value(above[0].value, variable) + _PAD * (high - low)
     high += _PAD / 2 * (high - low)  # a line at the very edge would be half cut off
+    above = [t for t in above if display_value(t.value, variable) > high]
     crossing = _crossing(assessment, variable, [*readings, *doubted])
     if crossing is not None:
         low -= _CAPTION_ROOM * (high - low)
