@@ -24,14 +24,16 @@ _FEWEST_READINGS = 30
 _FEWEST_VALUES = 5  # a gauge that never moved has shown no range
 _NEGATIVE_SENTINELS = 5
 _LONELY_FACTOR = 2.5
+_LEAST_SHARE_A_DAY = 0.05  # of its range, so much a level or storage may always change
 _DAYS_WITH_A_FLOOD = 730
 
 
 def derive_bounds(raw: RawReadings) -> dict[Variable, Bounds]:
     """Return a generous physical range for each variable that has readings enough in `raw`.
 
-    A level may leave the range it has shown by twice that range, storage reach ten times and a
-    flow five times its highest: what is refused is impossible, not merely new.
+    A level may fall below the range it has shown by twice that range and rise by four times,
+    storage reach ten times and a flow twenty times its highest: what is refused is impossible,
+    not merely new.
     """
     bounds: dict[Variable, Bounds] = {}
     for variable in raw.values:
@@ -145,12 +147,12 @@ def _without_isolated_zeros(values: FloatArray) -> FloatArray:
 def _generous(variable: Variable, values: FloatArray) -> Bounds:
     lowest, highest = float(values.min()), float(values.max())
     if variable is Variable.LEVEL_M:
-        width = max(highest - lowest, 1.0)
-        return Bounds(lowest - 2.0 * width, highest + 2.0 * width)
+        width = max(highest - lowest, 5.0)
+        return Bounds(lowest - 2.0 * width, highest + 4.0 * width)
     if variable is Variable.STORAGE_M3:
         return Bounds(0.0, max(10.0 * highest, 1.0))
-    top = max(5.0 * highest, 1.0)
-    return Bounds(min(0.0, 3.0 * lowest) - 0.02 * top, top)
+    top = max(20.0 * highest, 1.0)
+    return Bounds(min(0.0, 3.0 * lowest) - 0.01 * top, top)
 
 
 def _sentinels(bounds: Mapping[Variable, Bounds]) -> tuple[float, ...]:
@@ -190,6 +192,8 @@ def _change_limits(
         if daily.size < _FEWEST_READINGS or not daily.max() > 0:
             continue
         rate = max(1.5 * _largest_of_many(daily), 3.0 * float(np.quantile(daily, 0.995)))
+        if variable in STOCKS:
+            rate = max(rate, _LEAST_SHARE_A_DAY * float(np.ptp(values[kept])))
         # a short record has hardly seen a flood
         rates[variable] = rate if daily.size >= _DAYS_WITH_A_FLOOD else 2.0 * rate
         spikes[variable] = min(_usual_peak(values, daily), rates[variable])

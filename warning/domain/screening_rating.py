@@ -37,9 +37,13 @@ class Change:
     implied_m: float
     known_ground: bool  # whether the storage lies within what the relation was read from
 
-    def agrees(self, tolerance_m: float) -> bool:
+    def agrees(self, tolerance_m: float, in_doubt: bool = False) -> bool:
+        """Say whether the two differ by no more than a tolerance or a share of the larger.
+
+        Once they are in doubt, new ground no longer excuses a difference.
+        """
         larger = max(abs(self.observed_m), abs(self.implied_m))
-        share = _RELATIVE_TOLERANCE if self.known_ground else _TOLERANCE_BEYOND
+        share = _RELATIVE_TOLERANCE if self.known_ground or in_doubt else _TOLERANCE_BEYOND
         return abs(self.observed_m - self.implied_m) <= max(tolerance_m, share * larger)
 
 
@@ -109,7 +113,7 @@ def _follow(sheet: Sheet, pairs: Pairs, now: int, tolerance_m: float) -> int:
         return now
     moved = _suspect(pairs, agreed, change, sheet.limits.rate_per_day.get(LEVEL, 0.0))
     last = min(now + _LONGEST_DOUBT[moved], pairs.rows.size)
-    while now < last and change is not None and not change.agrees(tolerance_m):
+    while now < last and change is not None and not change.agrees(tolerance_m, in_doubt=True):
         sheet.mark(moved, int(pairs.rows[now]), Flag.LEVEL_AGAINST_STORAGE)
         pairs.doubted[now] = True
         now += 1

@@ -23,7 +23,6 @@ _FEWEST_PAST = 60
 # How far beyond the limit each kind of support reaches. A storage is often computed from the very
 # level that is wrong, and gauged rain or inflow says that water comes but not how much.
 _REACH_OF_ONE_WITNESS = 4.0
-_REACH_OF_THE_TREND = 2.0
 _LEAST_TREND = 0.3
 _SAME_WATER_M = 0.05
 
@@ -99,8 +98,9 @@ class StockWitness:
             return True
         if told is not None and told[0].contradicts(change, told[1], now - before) and not (agree or flows):
             return False
-        reach = _REACH_OF_ONE_WITNESS if agree or flows else _REACH_OF_THE_TREND
-        return excess <= reach and (agree or flows or self._was_under_way(before, now, change))
+        if (agree or flows) and excess <= _REACH_OF_ONE_WITNESS:
+            return True
+        return self._was_under_way(before, now, change)
 
     def refutes(self, before: int, now: int, change: float) -> bool:
         told = self.around.balance(self.variable, before, now)
