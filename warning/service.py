@@ -38,7 +38,7 @@ class Duties:
 
     `last_cycle_at` asks the record when the newest cycle began; None when there was none.
     `new_readings` says whether the source holds readings that no cycle of this process has seen;
-    it is asked every `poll_minutes`, never where that is None.
+    it is asked every `poll_every_s`, never where that is None.
     """
 
     cycle: Callable[[], object]
@@ -47,7 +47,7 @@ class Duties:
     new_readings: Callable[[], bool]
     daily_at: time
     time_zone: ZoneInfo
-    poll_minutes: int | None
+    poll_every_s: float | None
     delivery_every_s: float
 
 
@@ -71,7 +71,7 @@ def duties_of(parts: Parts, stop: threading.Event) -> Duties:
         new_readings=lambda: arrivals.any_new(watch.clock.now()),
         daily_at=schedule.daily_at,
         time_zone=schedule.time_zone,
-        poll_minutes=schedule.poll_minutes,
+        poll_every_s=None if schedule.poll_minutes is None else 60.0 * schedule.poll_minutes,
         delivery_every_s=schedule.delivery_every_s,
     )
 
@@ -98,8 +98,8 @@ class Service:
             id=DELIVERY_JOB,
             next_run_time=self._clock.now(),
         )
-        if self._duties.poll_minutes is not None:
-            self._scheduler.add_job(self._poll, "interval", minutes=self._duties.poll_minutes, id=POLL_JOB)
+        if self._duties.poll_every_s is not None:
+            self._scheduler.add_job(self._poll, "interval", seconds=self._duties.poll_every_s, id=POLL_JOB)
         self._arm_first_cycle()
         self._scheduler.start()
         log.info(pairs("ready", next_cycle=self._next_cycle_text()))

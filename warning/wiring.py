@@ -10,11 +10,13 @@ from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
 
-from warning.alerts.apprise_sender import send
+from warning.alerts.apprise_sender import problem_with, send
 from warning.alerts.outbox import DeliveryCount, Outbox
 from warning.alerts.plots import draw
 from warning.clock import Clock
 from warning.config.configuration import Configuration, ForecastSettings
+from warning.config.loading import RECIPIENTS_FILE
+from warning.config.problems import Problem
 from warning.cycle import Outcome, Watch, run_cycle
 from warning.domain.delivery import Channel, others_to_tell
 from warning.errors import JournalError, UsageError
@@ -97,6 +99,22 @@ def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
         )
     finally:
         journal.close()
+
+
+def channel_problems(configuration: Configuration) -> list[Problem]:
+    """Return what Apprise finds wrong with the recipients' URLs; the URLs themselves are not shown."""
+    return [
+        Problem(
+            file=RECIPIENTS_FILE,
+            key=f"recipients.{recipient.id} ({channel.id})",
+            found=trouble,
+            expected="a URL that Apprise can send to",
+            remedy="correct the URL in the file or variable that it refers to",
+        )
+        for recipient in configuration.recipients
+        for channel in recipient.channels
+        if (trouble := problem_with(channel.url)) is not None
+    ]
 
 
 def train_fleet(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 
 from warning.cli.options import add_config, add_json
 
@@ -22,9 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from warning.config.loading import load_configuration
+    from warning.config.problems import InvalidConfigurationError
     from warning.config.summary import summary
+    from warning.wiring import channel_problems
 
-    configuration = load_configuration(options.config)
+    try:
+        configuration = load_configuration(options.config)
+        problems = channel_problems(configuration)
+        if problems:
+            raise InvalidConfigurationError(configuration.directory, problems)
+    except InvalidConfigurationError as error:
+        if options.json:
+            print(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}))
+        raise
     if options.json:
         print(
             json.dumps(

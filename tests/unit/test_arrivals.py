@@ -1,0 +1,57 @@
+"""New and corrected readings are noticed between the daily cycles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from warning.arrivals import Arrivals
+from warning.domain.reservoir import Reservoir
+from warning.domain.variables import Variable
+from warning.sources.csv_folder import CsvFolderSource
+
+NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def arrivals(tmp_path: Path) -> Arrivals:
+    dam = Reservoir(
+        id="a",
+        name="A",
+        time_zone=ZoneInfo("UTC"),
+        datum="",
+        forecast_variable=Variable.LEVEL_M,
+        limits={},
+        level_thresholds=(),
+    )
+    (tmp_path / "a.csv").write_text("date,level_m\n2026-05-03,1.0\n2026-05-04,1.1\n")
+    watcher = Arrivals(CsvFolderSource(tmp_path), (dam,))
+    watcher.note(NOW)
+    return watcher
+
+
+def test_nothing_new_is_nothing_new(arrivals: Arrivals) -> None:
+    assert not arrivals.any_new(NOW)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "date,level_m\n2026-05-03,1.0\n2026-05-04,1.1\n2026-05-05,1.2\n",
+        "date,level_m\n2026-05-03,1.0\n2026-05-04,9.9\n",
+        "date,level_m\n2026-05-03,1.0\n",
+        "not a reading",
+    ],
+    ids=["a new day", "a correction", "a day withdrawn", "a file that broke"],
+)
+def test_whatever_changed_in_the_source_is_noticed(arrivals: Arrivals, tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    assert arrivals.any_new(NOW)
+
+
+def test_readings_of_the_future_wait_for_their_day(arrivals: Arrivals, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("date,level_m\n2026-05-03,1.0\n2026-05-04,1.1\n2026-05-09,1.2\n")
+    assert not arrivals.any_new(NOW)
