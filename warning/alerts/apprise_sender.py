@@ -2,8 +2,9 @@
 
 What had to be learned about it (2.2): a result is judged by its truth and its last attempt; adding a
 URL succeeds even when no address in it is valid; `optional=yes` makes a failure read as success; `smpp://`
-never reads the centre's answer; each object waits 5.5 s between sends unless told not to; the cause of a
-failed connection is logged at debug level only, and its log may hold addresses and secrets.
+never reads the centre's answer; each object waits 5.5 s between sends unless told not to; any time limit,
+its default of 60 s included, sends through one small pool that a few hanging servers fill; the cause of
+a failed connection is logged at debug level only, and its log may hold addresses and secrets.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def _load(url: str) -> Any:
         storage_mode="memory",
         async_mode=False,
         pgp_autogen=False,
+        service_timeout=0,
     )
     with _complaints() as complaints:
         plugin = Apprise.instantiate(url, asset=asset)

@@ -236,7 +236,7 @@ class Outbox:
         for attempt in [a for a in self._running if now_s - a.began_s >= self._pace.deadline_s]:
             self._running.remove(attempt)
             self._hanging.append(attempt)
-            detail = f"no answer within {self._pace.deadline_s:.0f} s"
+            detail = f"no answer within {self._pace.deadline_s:g} s"
             self._settle(attempt, SendResult(ok=False, detail=detail), count)
 
     def _settle(self, attempt: _Attempt, result: SendResult, count: DeliveryCount) -> None:
