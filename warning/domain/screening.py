@@ -73,7 +73,7 @@ def _doubtful_zeros(sheet: Sheet, variable: Variable) -> BoolArray:
     if range_ is not None and 0.0 not in range_:
         impossible: BoolArray = zero
         return impossible
-    rate = sheet.limits.rate_per_day.get(variable, np.inf)
+    least_fall = sheet.limits.spike.get(variable, np.inf)
     doubtful = np.zeros(column.size, dtype=np.bool_)
     reported = np.flatnonzero(np.isfinite(column) & (zero | (sheet.at_once[variable] == 0)))
     run, height = 0, np.inf  # a record that begins with zeros has never shown that it can be empty
@@ -82,5 +82,5 @@ def _doubtful_zeros(sheet: Sheet, variable: Variable) -> BoolArray:
             run, height = 0, column[row]
             continue
         run += 1
-        doubtful[row] = height > rate or run > (sheet.limits.zero_run_days or np.inf)
+        doubtful[row] = height > least_fall or run > (sheet.limits.zero_run_days or np.inf)
     return doubtful

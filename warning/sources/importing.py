@@ -190,7 +190,9 @@ def _keep_rejected(source: CsvFolderSource, reservoir_id: str, files: Sequence[T
     ]
     if not lines:
         return None
-    kept = path.read_text("utf-8", "surrogateescape").splitlines() if path.exists() else [_REJECTED_HEADER]
+    kept = [_REJECTED_HEADER]
+    if path.exists():
+        kept = path.read_text("utf-8", "surrogateescape").removesuffix("\n").split("\n")
     new = [line for line in dict.fromkeys(lines) if line not in set(kept)]
     if new:
         replace_file(path, "\n".join([*kept, *new]) + "\n")

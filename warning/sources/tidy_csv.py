@@ -71,8 +71,9 @@ def read_tidy(path: Path) -> TidyFile:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    lines = text.removeprefix(_BYTE_ORDER_MARK).splitlines()
-    header = _cells(lines[0]) if lines else []
+    # not splitlines: it would also break a line at form feeds and the like
+    lines = text.removeprefix(_BYTE_ORDER_MARK).split("\n")
+    header = _cells(lines[0])
     variables, date_column = _columns(path, header)
     rows: list[TidyRow] = []
     rejected: list[RejectedLine] = []
