@@ -70,7 +70,12 @@ class Forecast:
         """
         if not math.isfinite(value):
             raise ValueError(f"{self.reservoir_id}: a threshold must be finite, found {value}")
-        return np.array([1.0 - _cumulative(value, row) for row in self.quantiles])
+        return exceedance_probabilities(value, self.quantiles)
+
+
+def exceedance_probabilities(value: float, quantiles: FloatArray) -> FloatArray:
+    """Return P(Y ≥ value) for each row of `quantiles` (N, len(QUANTILE_LEVELS)), rising and finite."""
+    return np.array([1.0 - _cumulative(value, row) for row in quantiles])
 
 
 def _cumulative(value: float, quantiles: FloatArray) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from warning.domain.forecast import HORIZON_DAYS, POOL
-from warning.verification.scores import geometric_mean
+from warning.verification.scores import geometric_mean, merged_reliability
 from warning.verification.scoring import Band, DamScores
 
 _LEADS = range(1, HORIZON_DAYS + 1)
@@ -46,6 +46,15 @@ class BacktestReport:
         """Share of all targets that the 90 % band held; `high`: of those above the dam's 95 % quantile."""
         return _coverage([dam.high_band if high else dam.band for dam in self.dams], lead_days)
 
+    def brier_ratio(self, lead_days: int | None = None) -> float:
+        """Brier score over persistence's for "a high value is reached", from the mean scores of all dams."""
+        leads = _LEADS if lead_days is None else (lead_days,)
+        ours = [dam.brier[h - 1] for dam in self.dams for h in leads]
+        theirs = [dam.persistence_brier[h - 1] for dam in self.dams for h in leads]
+        both = [(a, b) for a, b in zip(ours, theirs, strict=True) if math.isfinite(a) and math.isfinite(b)]
+        reference = sum(b for _, b in both)
+        return sum(a for a, _ in both) / reference if reference > 0 else math.nan
+
     def crps_ratio(self, lead_days: int | None = None) -> float:
         """Geometric mean over dams of CRPS / MAE(persistence); a persistence without spread scores 1."""
         leads = _LEADS if lead_days is None else (lead_days,)
@@ -72,6 +81,10 @@ class BacktestReport:
             "coverage_90": _by_lead(self.coverage),
             "coverage_90_above_95_quantile": _by_lead(lambda lead=None: self.coverage(lead, high=True)),
             "crps_ratio_to_persistence_mae": _by_lead(self.crps_ratio),
+            "brier_ratio_to_persistence_above_95_quantile": _by_lead(self.brier_ratio),
+            "reliability_above_95_quantile": [
+                asdict(row) for row in merged_reliability([dam.reliability for dam in self.dams])
+            ],
             "dams": [_plain_dam(dam) for dam in self.dams],
             "skipped": dict(self.skipped),
             "forecasts_path": self.forecasts_path,
@@ -91,6 +104,7 @@ class BacktestReport:
             yield from self._method_table()
             yield from self._dam_table()
             yield from self._band_table()
+            yield from self._reliability_lines()
             yield from self._screening_table()
         if self.forecasts_path:
             yield f"\n{self.forecast_rows} forecasts written to {self.forecasts_path}"
@@ -119,7 +133,15 @@ class BacktestReport:
         for dam in self.dams:
             leads = [_coverage([dam.band], lead) for lead in _LEADS]
             yield _row(f"held at {dam.id}", [_coverage([dam.band], None), *leads])
+        yield _row("Brier / Brier(pers.)", [self.brier_ratio(), *map(self.brier_ratio, _LEADS)])
         yield "High days: the target lies at or above the 95 % quantile of the dam's believed readings."
+
+    def _reliability_lines(self) -> Iterator[str]:
+        yield "\nThe pool's probability of a high day, and how often one came"
+        yield _row("probability", ["count", "mean", "came"])
+        for row in merged_reliability([dam.reliability for dam in self.dams]):
+            name = f"{row.lower:.1f} to {row.upper:.1f}"
+            yield _row(name, [row.count, row.mean_probability, row.frequency])
 
     def _screening_table(self) -> Iterator[str]:
         yield "\nReadings doubted by screening, by rule"
@@ -171,6 +193,10 @@ def _plain_dam(dam: DamScores) -> dict[str, Any]:
         "coverage_90": [_coverage([dam.band], lead) for lead in _LEADS],
         "coverage_90_above_95_quantile": [_coverage([dam.high_band], lead) for lead in _LEADS],
         "targets_above_95_quantile": list(dam.high_band.count),
+        "high_value": dam.high_value,
+        "brier_above_95_quantile": list(dam.brier),
+        "persistence_brier_above_95_quantile": list(dam.persistence_brier),
+        "reliability_above_95_quantile": [asdict(row) for row in dam.reliability],
         "flags": {variable: dict(rules) for variable, rules in dam.flags.items()},
     }
 

@@ -115,6 +115,22 @@ def reliability_table(
     )
 
 
+def merged_reliability(tables: Sequence[Sequence[ReliabilityRow]]) -> tuple[ReliabilityRow, ...]:
+    """Return the table of all forecasts that the `tables`, of equal bins, were made from."""
+    return tuple(_merged(rows) for rows in zip(*tables, strict=True))
+
+
+def _merged(rows: Sequence[ReliabilityRow]) -> ReliabilityRow:
+    filled = [row for row in rows if row.count]
+    count = sum(row.count for row in filled)
+    sums = [
+        sum(row.count * part for row, part in zip(filled, parts, strict=True))
+        for parts in ([row.mean_probability for row in filled], [row.frequency for row in filled])
+    ]
+    means = [total / count if count else math.nan for total in sums]
+    return ReliabilityRow(rows[0].lower, rows[0].upper, count, *means)
+
+
 def _mean(values: FloatArray) -> float:
     """Mean of what is finite; NaN of nothing."""
     known = values[np.isfinite(values)]

@@ -16,12 +16,20 @@ from warning.domain.forecast import (
     PERSISTENCE,
     POOL,
     QUANTILE_LEVELS,
+    exceedance_probabilities,
 )
 from warning.domain.readings import Flag
 from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
 from warning.errors import ForecastError
 from warning.forecasting.pool import PoolResult
-from warning.verification.scores import crps_from_quantiles, mae, mae_ratio
+from warning.verification.scores import (
+    ReliabilityRow,
+    brier_score,
+    crps_from_quantiles,
+    mae,
+    mae_ratio,
+    reliability_table,
+)
 from warning.verification.sites import Site
 
 BAND = (QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95))
@@ -41,8 +49,10 @@ class Band:
 class DamScores:
     """The scores of one dam on its test part; tuples are per lead (7,), in the variable's unit.
 
-    `ratios` holds MAE / MAE(persistence) by method. `high_band` counts only targets at or above the
-    95 % quantile of the dam's believed readings. `flags` counts doubted readings by variable and rule.
+    `ratios` holds MAE / MAE(persistence) by method. A target is high at or above `high_value`, the 95 %
+    quantile of the dam's believed readings: `high_band` counts high targets only, `brier` scores the
+    probability of one and `reliability` holds it against what happened. `flags` counts doubted readings
+    by variable and rule.
     """
 
     id: str
@@ -59,6 +69,10 @@ class DamScores:
     crps: tuple[float, ...]
     band: Band
     high_band: Band
+    high_value: float
+    brier: tuple[float, ...]
+    persistence_brier: tuple[float, ...]
+    reliability: tuple[ReliabilityRow, ...]
     flags: Mapping[str, Mapping[str, int]]
 
 
@@ -88,7 +102,10 @@ def score_site(site: Site, result: PoolResult) -> DamScores:
     truth = _truth_ahead(settled, result.rows[inside])
     methods = {name: values[inside] for name, values in methods_of(result).items()}
     persistence, quantiles = result.experts[PERSISTENCE][inside], result.quantiles[inside]
-    high = truth >= np.nanquantile(settled, HIGH_QUANTILE)
+    high_value = float(np.nanquantile(settled, HIGH_QUANTILE))
+    happened = _reached(truth, high_value)
+    probability = _high_probabilities(quantiles, high_value)
+    said = _reached(persistence, high_value)
     return DamScores(
         id=site.id,
         variable=site.variable,
@@ -108,7 +125,11 @@ def score_site(site: Site, result: PoolResult) -> DamScores:
             crps_from_quantiles(quantiles[:, h], truth[:, h], QUANTILE_LEVELS) for h in range(HORIZON_DAYS)
         ),
         band=_band(quantiles, truth),
-        high_band=_band(quantiles, np.where(high, truth, math.nan)),
+        high_band=_band(quantiles, np.where(happened == 1, truth, math.nan)),
+        high_value=high_value,
+        brier=tuple(brier_score(probability[:, h], happened[:, h]) for h in range(HORIZON_DAYS)),
+        persistence_brier=tuple(brier_score(said[:, h], happened[:, h]) for h in range(HORIZON_DAYS)),
+        reliability=reliability_table(probability.ravel(), happened.ravel()),
         flags=_flag_counts(site),
     )
 
@@ -118,6 +139,20 @@ def _truth_ahead(settled: FloatArray, rows: IndexArray) -> FloatArray:
     ahead = rows[:, None] + _LEADS
     inside = ahead < settled.size
     return np.where(inside, settled[np.where(inside, ahead, 0)], np.nan)
+
+
+def _reached(values: FloatArray, threshold: float) -> FloatArray:
+    """1 where the value lies at or above the threshold, 0 where below, NaN where it is not known."""
+    return np.where(np.isfinite(values), (values >= threshold).astype(np.float64), np.nan)
+
+
+def _high_probabilities(quantiles: FloatArray, value: float) -> FloatArray:
+    """The probability (N, 7) that warnings would go by."""
+    rows = quantiles.reshape(-1, quantiles.shape[2])
+    known = np.isfinite(rows).all(axis=1)
+    probability = np.full(known.size, np.nan)
+    probability[known] = exceedance_probabilities(value, rows[known])
+    return probability.reshape(quantiles.shape[:2])
 
 
 def _band(quantiles: FloatArray, truth: FloatArray) -> Band:

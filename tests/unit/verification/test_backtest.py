@@ -65,7 +65,7 @@ def lake_levels(seed: int, days: int = DAYS) -> np.ndarray:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("records")
-    write_tidy(place / "alder.csv", {"level_m": lake_levels(1), "storage_m3": lake_levels(1) * 1e6})
+    write_tidy(place / "alder.csv", {"level_m": lake_levels(7), "storage_m3": lake_levels(7) * 1e6})
     holes = lake_levels(2)
     holes[[100, 101, 500, 801]] = math.nan
     write_tidy(place / "birch.csv", {"level_m": holes})
@@ -170,6 +170,20 @@ def test_the_file_is_in_the_published_form(backtest: tuple[BacktestReport, Path]
         quantiles = [float(row[name]) for name in names] if row["method"] == POOL else []
         assert quantiles == sorted(quantiles)
         assert (row["q50"] == "") is (row["method"] != POOL)
+
+
+def test_the_probability_of_a_high_day_is_scored_on_every_target(
+    folder: Path, backtest: tuple[BacktestReport, Path]
+) -> None:
+    report, _ = backtest
+    alder = report.dams[0]
+    levels = read(folder / "alder.csv").values[Variable.LEVEL_M]
+    assert alder.high_value == pytest.approx(np.quantile(levels, 0.95))
+    assert sum(row.count for row in alder.reliability) == sum(alder.targets)
+    came = sum(row.count * row.frequency for row in alder.reliability if row.count)
+    assert came == pytest.approx(sum(alder.high_band.count))
+    assert all(0 <= score <= 1 for score in (*alder.brier, *alder.persistence_brier))
+    assert report.brier_ratio() < 1
 
 
 def test_the_columns_of_quantiles_have_names_of_their_own() -> None:
@@ -277,7 +291,7 @@ def test_the_text_says_what_was_inferred_and_doubted(backtest: tuple[BacktestRep
 
 
 def test_screened_out_readings_are_no_truth_and_are_counted(folder: Path, tmp_path: Path) -> None:
-    levels = lake_levels(1)
+    levels = lake_levels(7)
     levels[820] = -999999.0
     write_tidy(tmp_path / "alder.csv", {"level_m": levels})
     (spoilt,) = run_backtest(tmp_path, read, cheap_hindcasts).dams

@@ -16,6 +16,7 @@ from warning.verification.scores import (
     geometric_mean,
     mae,
     mae_ratio,
+    merged_reliability,
     mse,
     pinball_losses,
     reliability_table,
@@ -135,3 +136,15 @@ def test_an_empty_bin_has_no_frequency() -> None:
     table = reliability_table(np.array([0.05, NAN, 1.2]), np.array([1.0, 1.0, 1.0]), bins=2)
     assert [row.count for row in table] == [1, 0]
     assert math.isnan(table[1].frequency)
+
+
+def test_merged_tables_are_the_table_of_all_forecasts() -> None:
+    rng = np.random.default_rng(5)
+    probability = rng.uniform(size=300) * 0.7
+    happened = (rng.uniform(size=300) < probability).astype(float)
+    parts = [reliability_table(probability[p], happened[p]) for p in (slice(0, 90), slice(90, 300))]
+    whole = reliability_table(probability, happened)
+    for merged, row in zip(merged_reliability(parts), whole, strict=True):
+        assert (merged.lower, merged.upper, merged.count) == (row.lower, row.upper, row.count)
+        assert merged.frequency == pytest.approx(row.frequency, nan_ok=True)
+        assert merged.mean_probability == pytest.approx(row.mean_probability, nan_ok=True)
