@@ -14,7 +14,6 @@ import numpy as np
 
 from warning.domain.readings import Flag
 from warning.domain.screening_limits import FLOWS, STOCKS
-from warning.domain.screening_rating import Pairs
 from warning.domain.screening_sheet import Sheet
 from warning.domain.screening_witness import FlowWitness, StockWitness, Surroundings, Witness
 from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
@@ -32,7 +31,7 @@ class _Turn(Enum):
 def flag_jumps(sheet: Sheet) -> None:
     """Flag jumps and spikes of every variable but rain; call it last, it leaves flags that look ahead."""
     clean = {variable: sheet.clean(variable) for variable in Variable}
-    around = Surroundings(clean, Pairs(clean[Variable.LEVEL_M], clean[Variable.STORAGE_M3]))
+    around = Surroundings.of(clean)
     for variable in (v for v in (*STOCKS, *FLOWS) if v in sheet.values):
         rate, spike = sheet.limits.rate_per_day.get(variable), sheet.limits.spike.get(variable)
         if rate is None or spike is None:

@@ -26,6 +26,9 @@ _SUSPECTS = (
     (Variable.INFLOW_M3S,),
     (Variable.OUTFLOW_M3S,),
 )
+_INFLOW_ALONE, _OUTFLOW_ALONE = 1, 2
+_FEWEST_WILD_DAYS = 6  # over which the misfit must spread: one wrong day is a spike and no step
+_WILD = 4.0  # so many times what was ever left unexplained, and what moved: another quantity's column
 
 
 def flag_scale_steps(sheet: Sheet) -> None:
@@ -42,8 +45,21 @@ def flag_scale_steps(sheet: Sheet) -> None:
     columns = np.arange(closed.size)
     least, by = scaled[best, columns], factors[best, columns]
     far = (by > factor) | ((by > 0) & (by < 1.0 / factor))
-    off = far & (least < _BETTER * as_given) & (least < _CLOSED * total) & closed_before
-    _mark_while_off(sheet, off, closed, best)
+    scaled_off = far & (least < _BETTER * as_given) & (least < _CLOSED * total) & closed_before
+    worst = _worst_closed_before(as_given, closed)
+    spread = as_given**2 >= _FEWEST_WILD_DAYS * _windowed((change - inflow + outflow) ** 4)
+    wild = (as_given > _WILD * np.maximum(worst, total)) & spread & closed_before & ~scaled_off
+    larger = np.where(
+        _windowed(inflow * inflow) > _windowed(outflow * outflow), _INFLOW_ALONE, _OUTFLOW_ALONE
+    )
+    fits = closed | (as_given <= worst)
+    _mark_while_off(sheet, scaled_off | wild, np.where(wild, larger, best), closed, fits)
+
+
+def _worst_closed_before(as_given: FloatArray, closed: BoolArray) -> FloatArray:
+    """Return for each row the most that flows left unexplained in a closed window that had ended by then."""
+    worst = np.maximum.accumulate(np.where(closed, as_given, 0.0))
+    return np.concatenate((np.zeros(_WINDOW_ROWS), worst))[: worst.size]
 
 
 def _usually_closed(closed: BoolArray, judged: BoolArray) -> BoolArray:
@@ -63,16 +79,18 @@ def _difference(running: IndexArray, first: IndexArray, last: IndexArray) -> Ind
     return difference
 
 
-def _mark_while_off(sheet: Sheet, off: BoolArray, closed: BoolArray, best: FloatArray) -> None:
+def _mark_while_off(
+    sheet: Sheet, off: BoolArray, which: IndexArray, closed: BoolArray, fits: BoolArray
+) -> None:
     confirming = 0
     suspects: tuple[Variable, ...] = ()
     for row in range(off.size):
-        if closed[row]:
+        if closed[row] or (fits[row] and not off[row] and len(suspects) == 1):
             confirming, suspects = 0, ()
         elif off[row]:
             confirming += 1
             if confirming >= _CONFIRMING_ROWS:
-                suspects = _SUSPECTS[int(best[row])]
+                suspects = _SUSPECTS[int(which[row])]
         for variable in suspects:
             sheet.mark(variable, row, Flag.SCALE_STEP)
 

@@ -49,11 +49,12 @@ class Surroundings:
 
     clean: Mapping[Variable, FloatArray]
     pairs: Pairs
+    net_m3: FloatArray  # net inflow of each day
 
-    @property
-    def net_m3(self) -> FloatArray:
-        """Net inflow of each day, m³."""
-        return (self.clean[INFLOW] - self.clean[OUTFLOW]) * SECONDS_PER_DAY
+    @classmethod
+    def of(cls, clean: Mapping[Variable, FloatArray]) -> Surroundings:
+        net_m3 = (clean[INFLOW] - clean[OUTFLOW]) * SECONDS_PER_DAY
+        return cls(clean, Pairs(clean[LEVEL], clean[STORAGE]), net_m3)
 
     def balance(self, variable: Variable, before: int, now: int) -> tuple[Balance, float] | None:
         """Return the fitted balance and the net inflow of the days after `before` up to `now`."""

@@ -21,6 +21,7 @@ from warning.errors import SourceError
 
 DATE = "date"
 EXPECTED_HEADER = "date," + ",".join(Variable)
+_FIRST_YEAR = 1800  # no dam has daily readings from before; 0224 for 2024 would span 1,800 years
 _EPOCH = date(1970, 1, 1).toordinal()
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -125,7 +126,7 @@ def _row(number: int, line: str, header: Sequence[str], date_column: int) -> tup
         return None, [f"{len(cells)} fields where the header has {len(header)}"]
     day = _day(cells[date_column])
     if day is None:
-        return None, [f"{DATE}: {cells[date_column]!r} is no date, expected YYYY-MM-DD"]
+        return None, [f"{DATE}: {cells[date_column]!r} is no date from {_FIRST_YEAR} on, expected YYYY-MM-DD"]
     del cells[date_column]
     values = [_value(cell) for cell in cells]
     readable = tuple(value for value in values if value is not None)
@@ -145,9 +146,10 @@ def _day(cell: str) -> date | None:
     if len(cell) != 10 or cell[4] != "-" or cell[7] != "-":
         return None
     try:
-        return date.fromisoformat(cell)
+        day = date.fromisoformat(cell)
     except ValueError:
         return None
+    return day if day.year >= _FIRST_YEAR else None
 
 
 def _value(cell: str) -> float | None:

@@ -263,6 +263,17 @@ def test_a_silent_change_of_a_flows_unit_is_found_within_weeks(flows: tuple[Vari
         assert not (series.settled[variable][1130:] & Flag.SCALE_STEP.value).any()
 
 
+def test_a_column_that_holds_another_quantity_is_found_and_one_wrong_day_is_no_step() -> None:
+    wrong = put(WHOLE, INFLOW, slice(900, 1000), 1500.0 + np.arange(100.0))
+    found = screened(wrong).settled[INFLOW] & Flag.SCALE_STEP.value
+    assert found[930:1000].all()
+    assert not found[:900].any()
+    assert not found[1030:].any()
+    once = screened(put(WHOLE, INFLOW, 900, 1500.0))
+    assert has(once, INFLOW, 900, Flag.RATE_OF_CHANGE)
+    assert not (once.settled[INFLOW] & Flag.SCALE_STEP.value).any()
+
+
 def test_flows_that_never_closed_the_balance_are_not_accused_of_a_step() -> None:
     partial = put(WHOLE, OUTFLOW, slice(None), np.full(DAYS.size, 3.0))
     series = screened(partial)

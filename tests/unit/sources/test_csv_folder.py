@@ -59,7 +59,9 @@ def test_a_cell_that_is_no_finite_number_is_missing_and_complained_about(tmp_pat
     assert complaint == f"alto.csv:3: level_m: {cell!r} is not a finite number"
 
 
-@pytest.mark.parametrize("line", ["2024-02-30,1", "20240101,1", "01.02.2024,1", ",1", "2024-01-01,1,2", "x"])
+@pytest.mark.parametrize(
+    "line", ["2024-02-30,1", "0224-01-01,1", "20240101,1", "01.02.2024,1", ",1", "2024-01-01,1,2", "x"]
+)
 def test_a_line_without_a_day_or_with_other_fields_is_left_out_and_complained_about(
     tmp_path: Path, line: str
 ) -> None:
