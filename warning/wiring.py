@@ -12,7 +12,7 @@ from pathlib import Path
 
 from warning.alerts.apprise_sender import problem_with, send
 from warning.alerts.outbox import DeliveryCount, Outbox
-from warning.alerts.plots import draw
+from warning.alerts.plot_child import draw_in_child
 from warning.clock import Clock
 from warning.config.configuration import Configuration, ForecastSettings
 from warning.config.loading import RECIPIENTS_FILE
@@ -181,7 +181,7 @@ def _outbox(configuration: Configuration, journal: Journal, clock: Clock) -> Out
         journal,
         send,
         find_channel=find_channel,
-        draw=draw,
+        draw=draw_in_child,
         who_else=lambda expired: others_to_tell(expired, configuration.recipients),
         clock=clock,
         retry=configuration.retry,

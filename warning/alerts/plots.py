@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 import textwrap
 from collections.abc import Sequence
 from datetime import date
@@ -275,3 +276,7 @@ def _short_day(ordinal: int) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(draw(sys.stdin.read()))
