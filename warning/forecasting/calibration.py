@@ -22,13 +22,14 @@ from typing import Final
 import numpy as np
 
 from warning.domain.forecast import HORIZON_DAYS, QUANTILE_LEVELS
-from warning.domain.variables import FloatArray, IndexArray
+from warning.domain.variables import BoolArray, FloatArray, IndexArray
 
 LEVELS: Final = np.array(QUANTILE_LEVELS)
 HALF_LIFE_DAYS: Final = 2000.0
 LONGEST_MEMORY_DAYS: Final = 4000
 POSITION_WIDTH: Final = 0.1  # of the dam's range of ranks
 SPREAD_WIDTH: Final = 0.7  # of the logarithm of the spread
+KIND_STEP: Final = 0.25  # of a width
 UNLIKE_SHARE: Final = 0.05  # what conditions quite unlike today's still count
 FEWEST_SCORES: Final = 20
 FLOOD_RANKS: Final = (0.85, 0.95)  # where the flood guard sets in, and where it is complete
@@ -77,80 +78,102 @@ def calibrated_quantiles(hindcast: Hindcast, rows: IndexArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class _LeadScores:
-    """The scores of one lead, ascending, with the conditions they were issued in."""
+    """The scores of one lead, ascending, with what they count for conditions of each kind.
+
+    Conditions are looked up in steps (`_kinds`), so that the weights are made once and not for every row.
+    """
 
     lead: int
     scores: FloatArray
     issued: IndexArray
-    position: FloatArray
-    log_spread: FloatArray
-    flood_share: FloatArray  # 0 to 1: how far the target's rank lies in the flood ranks
-    positions: FloatArray  # of every row
-    log_spreads: FloatArray
+    recency: FloatArray  # up to a factor that all weights share
+    near: FloatArray  # (kinds of position, scores)
+    alike: FloatArray  # (kinds of spread, scores)
+    positions: IndexArray  # the kind of each row
+    spreads: IndexArray
+    floods: IndexArray  # the scores whose target lay in the flood ranks …
+    flood_share: FloatArray  # … and how far, 0 to 1
     flood_values: tuple[float, float]
 
     @classmethod
     def of(cls, hindcast: Hindcast, lead: int, first_row: int) -> _LeadScores:
         targets = np.full(hindcast.truth.shape, np.nan)
         targets[:-lead] = hindcast.truth[lead:]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores = (targets - hindcast.mean[:, lead - 1]) / hindcast.spread[:, lead - 1]
-            log_spreads = np.log(hindcast.spread[:, lead - 1])
-        positions = hindcast.rank(hindcast.base)
-        usable = np.isfinite(scores) & np.isfinite(positions) & np.isfinite(log_spreads)
+        spread = hindcast.spread[:, lead - 1]
+        visible = np.isfinite(hindcast.base) & np.isfinite(spread) & (spread > 0)
+        spread = np.where(visible, spread, 1.0)
+        scores = (targets - hindcast.mean[:, lead - 1]) / spread
+        usable = np.isfinite(scores) & visible
         usable[: max(0, first_row - LONGEST_MEMORY_DAYS - lead)] = False
         issued = np.flatnonzero(usable)
         issued = issued[np.argsort(scores[issued], kind="stable")]
+        positions = np.where(visible, hindcast.rank(np.where(visible, hindcast.base, np.inf)), 0.0)
+        position_kinds, near = _kinds(positions, issued, POSITION_WIDTH)
+        spread_kinds, alike = _kinds(np.log(spread), issued, SPREAD_WIDTH)
         low, high = FLOOD_RANKS
+        flood_share = np.clip((hindcast.rank(targets[issued]) - low) / (high - low), 0, 1)
+        floods = np.flatnonzero(flood_share)
         return cls(
             lead=lead,
             scores=scores[issued],
             issued=issued,
-            position=positions[issued],
-            log_spread=log_spreads[issued],
-            flood_share=np.clip((hindcast.rank(targets[issued]) - low) / (high - low), 0, 1),
-            positions=positions,
-            log_spreads=log_spreads,
+            recency=2.0 ** (issued / HALF_LIFE_DAYS),
+            near=near,
+            alike=alike,
+            positions=position_kinds,
+            spreads=spread_kinds,
+            floods=floods,
+            flood_share=flood_share[floods],
             flood_values=_flood_values(hindcast.reference),
         )
 
     def quantiles(self, row: int, mean: float, spread: float) -> FloatArray:
         """Return the quantiles (levels,) of the forecast `mean` issued on `row`."""
-        age = row - self.lead - self.issued  # since the score became known
         # what is not known yet must go, not get weight 0: interpolation would still look at it
-        known = np.flatnonzero((age >= 0) & (age <= LONGEST_MEMORY_DAYS))
-        if known.size < FEWEST_SCORES:
+        known = self._known(self.issued, row)
+        if np.count_nonzero(known) < FEWEST_SCORES:
             wide: FloatArray = mean + spread * DEFAULT_SCORES
             return wide
-        recency: FloatArray = 0.5 ** (age[known] / HALF_LIFE_DAYS)
-        weights = recency * self._likeness(row, known)
+        recency = self.recency[known]
+        weights = recency * self.near[self.positions[row]][known] * self.alike[self.spreads[row]][known]
         if not _effective_size(weights) >= FEWEST_SCORES:
             weights = recency
-        scores = self.scores[known]
-        quantiles: FloatArray = mean + spread * _weighted_quantiles(scores, weights)
-        return self._guarded(quantiles, scores, recency * self.flood_share[known], mean, spread)
+        quantiles: FloatArray = mean + spread * _weighted_quantiles(self.scores[known], weights)
+        return self._guarded(quantiles, row, mean, spread)
 
-    def _likeness(self, row: int, known: IndexArray) -> FloatArray:
-        near = (self.position[known] - self.positions[row]) / POSITION_WIDTH
-        alike = (self.log_spread[known] - self.log_spreads[row]) / SPREAD_WIDTH
-        likeness: FloatArray = (np.exp(-0.5 * near**2) + UNLIKE_SHARE) * (
-            np.exp(-0.5 * alike**2) + UNLIKE_SHARE
-        )
-        return likeness
+    def _known(self, issued: IndexArray, row: int) -> BoolArray:
+        """Which scores were known on `row`, and not too long ago."""
+        known: BoolArray = (issued <= row - self.lead) & (issued >= row - self.lead - LONGEST_MEMORY_DAYS)
+        return known
 
-    def _guarded(
-        self, quantiles: FloatArray, scores: FloatArray, floods: FloatArray, mean: float, spread: float
-    ) -> FloatArray:
+    def _guarded(self, quantiles: FloatArray, row: int, mean: float, spread: float) -> FloatArray:
         """Raise the upper quantiles that reach into the flood ranks towards those of past floods."""
         low, high = self.flood_values
-        if not quantiles[-1] >= low or not _effective_size(floods) >= FEWEST_SCORES:
+        if not quantiles[-1] >= low:
             return quantiles
-        flooded = mean + spread * _weighted_quantiles(scores, floods)
+        known = self._known(self.issued[self.floods], row)
+        floods = self.floods[known]
+        weights = self.recency[floods] * self.flood_share[known]
+        if not _effective_size(weights) >= FEWEST_SCORES:
+            return quantiles
+        flooded = mean + spread * _weighted_quantiles(self.scores[floods], weights)
         reach = np.clip((flooded - low) / (high - low), 0, 1) if high > low else (flooded >= low) * 1.0
         share = np.where(LEVELS > 0.5, FLOOD_GUARD * reach, 0.0)
         raised = quantiles + share * np.maximum(flooded - quantiles, 0)
         rising: FloatArray = np.maximum.accumulate(raised)
         return rising
+
+
+def _kinds(values: FloatArray, issued: IndexArray, width: float) -> tuple[IndexArray, FloatArray]:
+    """Return the kind of each row's value, and what each score counts for each kind (kinds, scores).
+
+    A kind is a step of a quarter of `width`; the steps are fixed, so that a row's kind and what its past
+    counts for it do not depend on other rows.
+    """
+    steps = np.floor(values / (KIND_STEP * width) + 0.5)
+    present = np.unique(steps)
+    distances = KIND_STEP * (present[:, None] - steps[issued])
+    return np.searchsorted(present, steps), np.exp(-0.5 * distances**2) + UNLIKE_SHARE
 
 
 def _flood_values(reference: FloatArray) -> tuple[float, float]:
@@ -161,13 +184,13 @@ def _flood_values(reference: FloatArray) -> tuple[float, float]:
 
 
 def _effective_size(weights: FloatArray) -> float:
-    squares = float(weights @ weights)
+    # sums, not a dot product: its last digit may depend on where the array lies in memory
+    squares = float((weights * weights).sum())
     return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def _weighted_quantiles(ascending: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the weighted quantiles at `LEVELS`; for n equal weights the level α falls on rank α(n+1)."""
-    ascending, weights = ascending[weights > 0], weights[weights > 0]
     cumulated = np.cumsum(weights)
     midpoints = (cumulated - 0.5 * weights) / cumulated[-1]
     levels = np.clip(LEVELS + (LEVELS - 0.5) / _effective_size(weights), 0, 1)
