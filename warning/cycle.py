@@ -128,8 +128,11 @@ def _history(reservoir: Reservoir, fit: SiteFit | None, fleet: FleetReadings, no
     raw = raw.until(local_day(now, reservoir.time_zone))
     if raw.days.size == 0 or not raw.values:
         return _no_history(reservoir, "the source holds no readings of this dam")
-    series = screen(raw, *screening_basis(reservoir, raw, fit))
-    return History(series, screening_findings(reservoir.id, raw, series, reservoir.forecast_variable))
+    bounds, limits = screening_basis(reservoir, raw, fit)
+    series = screen(raw, bounds, limits)
+    variable = reservoir.forecast_variable
+    findings = screening_findings(reservoir.id, raw, series, variable, bounds=bounds, limits=limits)
+    return History(series, findings)
 
 
 def screening_basis(
