@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import selectors
 import signal
@@ -23,6 +24,7 @@ from warning.clock import monotonic_s
 from warning.errors import ForecastError
 from warning.forecasting.exchange import Arrays, read_folder, write_folder
 
+_LOG = logging.getLogger(__name__)
 Message = Mapping[str, Any]
 GRACE_S: Final = 2.0
 _TAIL_BYTES: Final = 4000
@@ -183,8 +185,11 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 def _raise_for(status: int, tail: str) -> None:
     if status == 0:
         return
+    if tail:
+        _LOG.warning("the forecast child's last words:\n%s", tail)
+    last_line = tail.rsplit("\n", 1)[-1]
     how = f"ended with status {status}" if status > 0 else f"was ended by signal {_signal_name(-status)}"
-    raise ForecastError(f"the forecast child {how}: {tail or 'it said nothing'}")
+    raise ForecastError(f"the forecast child {how}: {last_line or 'it said nothing'}")
 
 
 def _signal_name(number: int) -> str:

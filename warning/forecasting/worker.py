@@ -51,7 +51,6 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def main(arguments: Sequence[str]) -> int:
     """Do the job in the folder that `arguments` names; return the exit status."""
-    _die_with_parent()
     if len(arguments) != 1:
         print("usage: python -m warning.forecasting.worker JOB_FOLDER", file=sys.stderr)
         return 2
@@ -164,4 +163,5 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
+    _die_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
@@ -25,7 +26,7 @@ CREATED = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
 
 
 def small_model(number: int = 0) -> Model:
-    states = {
+    states: dict[str, dict[str, NDArray[np.float32]]] = {
         "lstm_05": {"lstm.weight": np.full((3, 2), number, np.float32), "head.bias": np.ones(7, np.float32)},
         "cnn_lstm": {"twins.0.linear.weight": np.arange(6, dtype=np.float32).reshape(2, 3)},
     }
