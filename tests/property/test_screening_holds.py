@@ -44,11 +44,12 @@ LIMITS = ScreeningLimits(
 _FAULTS = st.lists(
     st.tuples(
         st.sampled_from([LEVEL, STORAGE, INFLOW, OUTFLOW]),
-        st.integers(0, 139),
+        st.integers(60, 80),  # close together, so that faults meet
         st.integers(1, 4),
         st.sampled_from(["jump", "step", "zero", "freeze", "sentinel", "missing", "scale", "typo"]),
         st.floats(-3.0, 3.0),
     ),
+    min_size=1,
     max_size=10,
 )
 
@@ -91,7 +92,10 @@ def test_cutting_a_record_after_any_day_changes_no_verdict_before(
     record: RawReadings, data: st.DataObject
 ) -> None:
     whole = screen(record, BOUNDS, LIMITS)
-    for row in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=6)):
+    flagged = np.flatnonzero(np.any([whole.at_once[v] | whole.settled[v] for v in whole.values], axis=0))
+    near_flags = np.unique(np.concatenate((flagged, flagged + 1, [len(whole) // 2])))
+    rows = st.sampled_from(near_flags[near_flags < len(whole)].tolist()) | st.integers(0, len(whole) - 1)
+    for row in data.draw(st.lists(rows, min_size=1, max_size=8, unique=True)):
         assert_same_until(whole, screen(record.until(whole.day(row)), BOUNDS, LIMITS))
 
 

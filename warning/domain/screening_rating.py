@@ -145,5 +145,10 @@ def _implied(storage: FloatArray, level: FloatArray, at: float) -> float:
     volumes, heights = storage[near], level[near]
     rise, run = heights[:, None] - heights[None, :], volumes[:, None] - volumes[None, :]
     apart = run > 0
-    slope = max(float(np.median(rise[apart] / run[apart])), 0.0)
-    return float(np.median(heights - slope * (volumes - at)))
+    slope = max(_middle(rise[apart] / run[apart]), 0.0)
+    return _middle(heights - slope * (volumes - at))
+
+
+def _middle(values: FloatArray) -> float:
+    """Return the upper median; np.median costs ten times as much on so few values."""
+    return float(np.sort(values)[values.size // 2])

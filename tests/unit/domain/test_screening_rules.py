@@ -182,6 +182,14 @@ def test_the_last_reading_is_judged_without_waiting_for_tomorrow() -> None:
     assert series.settled[LEVEL][-1] == series.at_once[LEVEL][-1] != 0
 
 
+@pytest.mark.parametrize("step", [12.0, -0.25])
+def test_a_refused_reading_settles_nothing_about_the_one_before(step: float) -> None:
+    raw = put(only(LEVEL), LEVEL, slice(700, 702), [WHOLE.values[LEVEL][700] + step, -999999.0])
+    whole, cut = screened(raw), screened(raw.until(DAYS[701].item()))
+    assert whole.settled[LEVEL][700] == cut.settled[LEVEL][700] == whole.at_once[LEVEL][700]
+    assert has(whole, LEVEL, 700, Flag.RATE_OF_CHANGE) == (step == 12.0)
+
+
 def test_a_jump_that_inflow_and_rain_explain_is_believed_at_once() -> None:
     limits = replace(LIMITS, rate_per_day={**LIMITS.rate_per_day, LEVEL: 1.0, STORAGE: 3e7})
     assert (np.diff(WHOLE.values[LEVEL])[FLOOD] > 1.0).any()
