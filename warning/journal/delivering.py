@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, insert, or_, select, update
 
 from warning.domain.alert import Alert
 from warning.domain.delivery import DeliveryState, DueDelivery, ExpiredDeliveries, MessageForm, SendResult
@@ -63,14 +63,6 @@ def _due(row: RowMapping, now: datetime) -> DueDelivery:
         attempts=row["attempts"],
         expires_at=row["expires_at"],
     )
-
-
-def next_due_at(connection: Connection) -> datetime | None:
-    """When the next open delivery is due; a claimed one at the end of its claim."""
-    due = func.coalesce(_table.claimed_until, _table.next_attempt_at, type_=_table.next_attempt_at.type)
-    query = select(func.min(due)).where(_table.state.in_(OPEN_STATES))
-    found: datetime | None = connection.execute(query).scalar_one()
-    return found
 
 
 def mark_sent(connection: Connection, delivery: DueDelivery, now: datetime, detail: str) -> None:

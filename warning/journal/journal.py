@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from warning.domain.alert import CALM, Alert, Standing
 from warning.domain.delivery import Composed, DueDelivery, ExpiredDeliveries, SendResult
-from warning.domain.findings import Finding, FindingKind
+from warning.domain.findings import FindingKind
 from warning.domain.variables import Variable
 from warning.errors import JournalError
 from warning.journal import delivering, reading, writing
@@ -110,11 +110,6 @@ class Journal:
             body = connection.execute(query).scalar_one_or_none()
         return CALM if body is None else from_json(Standing, body)
 
-    def last_findings(self, reservoir_id: str) -> list[Finding]:
-        """Return the findings of the dam's newest entry."""
-        with self._store.reading() as connection:
-            return reading.last_findings(connection, reservoir_id)
-
     def findings_announced(self, reservoir_id: str) -> dict[tuple[FindingKind, Variable | None], datetime]:
         """Say when a finding of each kind and variable was last part of an alert on this dam."""
         with self._store.reading() as connection:
@@ -160,11 +155,6 @@ class Journal:
         """
         with self._store.writing() as connection:
             return delivering.claim_due(connection, now, limit, lease_s)
-
-    def next_due_at(self) -> datetime | None:
-        """Return when the next open delivery is due, None when all are settled."""
-        with self._store.reading() as connection:
-            return delivering.next_due_at(connection)
 
     def mark_sent(self, delivery: DueDelivery, now: datetime, detail: str) -> None:
         """Record that a delivery was sent, even where its claim has lapsed meanwhile: it is the truth."""

@@ -50,13 +50,6 @@ def entry_id(connection: Connection, cycle_id: int, reservoir_id: str) -> int | 
     return connection.execute(query).scalar_one_or_none()
 
 
-def last_findings(connection: Connection, reservoir_id: str) -> list[Finding]:
-    """The findings of the dam's newest entry, in their order."""
-    newest = select(func.max(entries.c.id)).where(entries.c.reservoir_id == reservoir_id)
-    key = connection.execute(newest).scalar_one_or_none()
-    return [] if key is None else _findings_of(connection, key)
-
-
 def _findings_of(connection: Connection, key: int) -> list[Finding]:
     query = select(findings.c.body).where(findings.c.entry_id == key).order_by(findings.c.id)
     return [from_json(Finding, body) for body in connection.execute(query).scalars()]

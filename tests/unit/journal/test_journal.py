@@ -33,7 +33,6 @@ def rows(url: str, table: str) -> int:
 
 def test_a_dam_that_was_never_announced_is_calm(journal: Journal) -> None:
     assert journal.standing("oroville") == CALM
-    assert journal.last_findings("oroville") == []
     assert journal.findings_announced("oroville") == {}
     assert journal.last_cycle() is None
 
@@ -152,12 +151,11 @@ def test_when_a_finding_was_last_announced_is_known_by_kind_and_variable(
     journal.record(entry(alert(AlertKind.FINDING, None, findings=(spike, stale))), compose())
     later = now + timedelta(days=2)
     again = alert(AlertKind.FINDING, None, findings=(stale,), created_at=later)
-    journal.record(entry(again, findings=(stale, spike)), compose())
+    journal.record(entry(again), compose())
     assert journal.findings_announced("oroville") == {
         (FindingKind.SPIKE, Variable.LEVEL_M): now,
         (FindingKind.STALE, None): later,
     }
-    assert journal.last_findings("oroville") == [stale, spike]
     assert journal.findings_announced("elsewhere") == {}
 
 

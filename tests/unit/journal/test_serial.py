@@ -140,7 +140,7 @@ def forecasts(draw: st.DrawFn) -> Forecast:
         mean=column(seed, (HORIZON_DAYS,)),
         quantiles=np.sort(column(seed, (HORIZON_DAYS, len(QUANTILE_LEVELS))), axis=1),
         members={name: column(seed + i, (HORIZON_DAYS,)) for i, name in enumerate(experts)},
-        weights={name: column(seed - i, (HORIZON_DAYS,)) for i, name in enumerate(experts)},
+        weights={name: column(seed + 50 + i, (HORIZON_DAYS,)) for i, name in enumerate(experts)},
         skill=skill,
         degraded=tuple(draw(st.lists(names, max_size=2))),
         out_of_range=draw(st.booleans()),
