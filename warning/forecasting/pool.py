@@ -25,7 +25,7 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
 from warning.errors import ForecastError
-from warning.forecasting.baselines import cheap_experts
+from warning.forecasting.baselines import DRIFT, cheap_experts
 from warning.forecasting.calibration import Hindcast, calibrated_quantiles
 from warning.forecasting.features import base_values, out_of_range, z_to_values
 from warning.forecasting.model import SiteScale
@@ -36,6 +36,13 @@ CHEAP_POOL: Final = "cheap_experts"
 SITE_ERRORS: Final = (ForecastError, ValueError, ArithmeticError, LookupError)
 """What one dam's data may raise without costing the others their forecast."""
 OPERATIONAL_RULE: Final = WeightRule(squared=True)
+PRIORS: Final = {PERSISTENCE: 0.1, DRIFT: 0.1}
+"""What an expert's weight counts; 1 for all others, of which the LSTM members share one between them.
+
+Without it ten much alike members outvote the rest, and persistence, exact on every calm day, comes to the
+flood with more weight than it deserves: on the validation parts of twenty dams 0.544 of persistence's error
+became 0.532.
+"""
 SKILL_WINDOW: Final = 365  # known targets
 RESTLESSNESS_HALF_LIFE: Final = 20.0  # readings
 LEAST_SPREAD: Final = 0.1  # daily changes
@@ -50,10 +57,11 @@ class PoolResult:
     """Forecasts of one dam issued on `rows` of its series; N rows, seven leads, M experts, Q quantiles.
 
     `experts` (N, 7) by name are the members of the pool; `ensemble` (N, 7) is the LSTM ensemble under
-    the published rule, all NaN without networks. `weights` (N, 7, M) follow the order of `experts`.
-    `pooled` (N, 7) is rule (2) over the experts, and `mean` (N, 7) is it moved by the median of the
-    pool's past errors in like conditions; `quantiles` are (N, 7, Q). `skill` (N, 7) is
-    MAE / MAE(persistence) of `pooled` over the last year of known targets, NaN before the first.
+    the published rule, all NaN without networks. `weights` (N, 7, M) follow the order of `experts`
+    and hold the priors already. `pooled` (N, 7) is rule (2) over the experts, and `mean` (N, 7) is it
+    moved by the median of the pool's past errors in like conditions; `quantiles` are (N, 7, Q).
+    `skill` (N, 7) is MAE / MAE(persistence) of `pooled` over the last year of known targets, NaN
+    before the first.
     Everything is in the unit of the forecast variable; NaN where there is no forecast.
     """
 
@@ -112,8 +120,9 @@ def operational(
     experts = np.stack([*networks.values(), *calendar.values()], axis=2)
     pooled, weights = np.full(experts.shape[:2], np.nan), np.full(experts.shape, np.nan)
     cheap_part = np.stack(list(calendar.values()), axis=2)[:start]
-    pooled[:start] = _pooled(cheap_part, truth[:start], rule)[0]
-    pooled[start:], weights[start:] = _pooled(experts[start:], truth[start:], rule)
+    names = [*networks, *calendar]
+    pooled[:start] = _pooled(cheap_part, truth[:start], rule, _priors([*calendar]))[0]
+    pooled[start:], weights[start:] = _pooled(experts[start:], truth[start:], rule, _priors(names))
     spread = _spread(cheap, base, pooled[everything], everything, scale)
     hindcast = Hindcast(
         mean=pooled,
@@ -126,7 +135,6 @@ def operational(
     unseen = out_of_range(series, scale, rows)
     quantiles = _widened(hindcast, chosen, unseen, rows)
     quantiles = _inside(quantiles, hindcast.base[chosen], bounds)
-    names = [*networks, *calendar]
     return PoolResult(
         first_day=series.first_day,
         rows=chosen,
@@ -202,10 +210,19 @@ def _check_networks(networks_z: Mapping[str, FloatArray] | None, rows: IndexArra
             )
 
 
-def _pooled(experts: FloatArray, truth: FloatArray, rule: WeightRule) -> tuple[FloatArray, FloatArray]:
+def _priors(names: list[str]) -> FloatArray:
+    members = max(sum(name.startswith(NETWORK_PREFIX_LSTM) for name in names), 1)
+    return np.array(
+        [1 / members if name.startswith(NETWORK_PREFIX_LSTM) else PRIORS.get(name, 1.0) for name in names]
+    )
+
+
+def _pooled(
+    experts: FloatArray, truth: FloatArray, rule: WeightRule, priors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     if len(experts) == 0:
         return np.empty(experts.shape[:2]), np.empty(experts.shape)
-    return combine(experts, adaptive_weights(known_errors(experts, truth), rule))
+    return combine(experts, priors * adaptive_weights(known_errors(experts, truth), rule))
 
 
 def _ensemble(
@@ -214,7 +231,8 @@ def _ensemble(
     members = [values for name, values in networks.items() if name.startswith(NETWORK_PREFIX_LSTM)]
     ensemble = np.full(shape, np.nan)
     if members:
-        ensemble[start:] = _pooled(np.stack(members, axis=2)[start:], truth[start:], PUBLISHED)[0]
+        stacked = np.stack(members, axis=2)[start:]
+        ensemble[start:] = _pooled(stacked, truth[start:], PUBLISHED, np.ones(len(members)))[0]
     return ensemble
 
 

@@ -85,7 +85,7 @@ def adaptive_weights(errors: FloatArray, rule: WeightRule) -> FloatArray:
 
 
 def combine(forecasts: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return rule (2): the mean (rows, leads), and the weights that were used for it.
+    """Return rule (2): the mean (rows, leads), and the weights that were used for it, which sum to 1.
 
     A member that is NaN drops out of its row and the others share its weight (equally, if they had
     none); where every member is NaN the mean and the weights are NaN: there is no forecast.

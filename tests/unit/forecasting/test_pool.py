@@ -84,6 +84,16 @@ def test_a_better_network_gets_more_weight_than_a_worse_one(result: PoolResult) 
     np.testing.assert_allclose(result.weights.sum(axis=2), 1.0)
 
 
+def test_before_any_error_is_known_the_weights_are_the_priors(result: PoolResult) -> None:
+    """Two LSTMs share 1; CNN-LSTM and two autoregressions count 1 each; persistence and drift 0.1 each."""
+    weights = dict(zip(result.experts, result.weights[0, 0], strict=True))
+    total = 1 + 1 + 2 + 0.2
+    expected = {"lstm_05": 0.5, "lstm_10": 0.5, "cnn_lstm": 1, "ridge": 1, "persistence": 0.1, "drift": 0.1}
+    assert all(np.isfinite(values[0]).all() for values in result.experts.values())
+    for name, prior in expected.items():
+        assert weights[name] == pytest.approx(prior / total)
+
+
 def test_the_newest_row_alone_and_the_whole_hindcast_give_the_same_digits(
     series: ReadingSeries, scale: SiteScale, fit_end: date, result: PoolResult
 ) -> None:
