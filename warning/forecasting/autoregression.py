@@ -1,10 +1,13 @@
 """A ridge autoregression per dam: tomorrow's changes from the last ones, the flows, the rain and the season.
 
 Fitted in closed form under absolute errors, either once on a part of the record or again every eight
-weeks on all that was known by then, which follows a dam whose regime changes. numpy alone.
+weeks on the ten years known by then, which follows a dam whose regime changes. numpy alone.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,23 +23,26 @@ from warning.forecasting.scaling import (
     lead_scale,
     part_known_before,
     robust_ridge,
-    seasonal_change,
 )
 
 REFIT_DAYS = 56
 LONGEST_MEMORY_DAYS = 3653
 LEAST_ROWS = 200
 _LAGS = 10
-_FLOW_LAGS = 3
-_RAIN_LAGS = 4
+_PACE_DAYS = 5
+_FLOW_LAGS, _FLOW_DAYS = 3, 10
+_RAIN_LAGS, _RAIN_DAYS = 4, 30
 _LARGEST_CHANGE = 30.0  # daily changes; a wilder day counts as this one
-_PENALTY = 3e-3
+_LARGEST_EFFECT = 60.0
+_PENALTY = 3e-4
+_FOLDS = 5
+_Z_DECIMALS = 6
 
 
 def fitted_once(series: ReadingSeries, scale: SiteScale, end_row: int, issue_rows: IndexArray) -> FloatArray:
     """Return z (N, 7) of the fit on what was known before `end_row`; NaN where that is too little."""
-    design = _design(series, scale, np.arange(_rows_needed(issue_rows)))
-    return _answers(series, scale, design, end_row, issue_rows)
+    design = _design(series, scale, np.arange(max(min(end_row, len(series)), _rows_needed(issue_rows))))
+    return _answers(_fitted(_examples(series, scale, design, end_row)), design[issue_rows])
 
 
 def fitted_again(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> FloatArray:
@@ -47,7 +53,24 @@ def fitted_again(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
     z = np.full((issue_rows.size, HORIZON_DAYS), np.nan)
     for start in np.unique(starts):
         chosen = starts == start
-        z[chosen] = _answers(series, scale, design, int(start), issue_rows[chosen])
+        coefficients = _fitted(_examples(series, scale, design, int(start)))
+        z[chosen] = _answers(coefficients, design[issue_rows[chosen]])
+    return z
+
+
+def fitted_across(series: ReadingSeries, scale: SiteScale, end_row: int) -> FloatArray:
+    """Return z (end_row, 7) for the rows before `end_row`, each fifth of them fitted on the other four.
+
+    So the networks learn from answers as good as those they will correct later, which rest on the
+    whole part, and not from those of a dam that has just begun to report.
+    """
+    design = _design(series, scale, np.arange(end_row))
+    examples = _examples(series, scale, design, end_row)
+    z = np.full((end_row, HORIZON_DAYS), np.nan)
+    for first, end in pairwise(np.linspace(0, end_row, _FOLDS + 1).astype(np.intp)):
+        apart = (examples.rows + HORIZON_DAYS < first) | (examples.rows >= end + HORIZON_DAYS)
+        rest = _Examples(examples.rows[apart], examples.design[apart], examples.z[apart])
+        z[first:end] = _answers(_fitted(rest), design[first:end])
     return z
 
 
@@ -62,45 +85,74 @@ def _design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> FloatA
     """
     values, _ = known_column(series, scale.variable).windows(rows, _LAGS + 1)
     change = np.clip(np.diff(values, axis=1) / scale.daily_change, -_LARGEST_CHANGE, _LARGEST_CHANGE)
-    angle = day_angle(series, rows)
+    today, pace = change[:, -1], change[:, -_PACE_DAYS:].mean(axis=1)
     place = np.clip((values[:, -1] - scale.low) / (scale.high - scale.low) - 0.5, -1.0, 1.0)
-    columns = [np.ones(rows.size), *change.T, place, place**2, np.sin(angle), np.cos(angle)]
-    columns.append(seasonal_change(scale, day_angle(series, rows + 4)))
+    angle = day_angle(series, rows)
+    columns = [np.ones(rows.size), *change.T, *np.arcsinh((change[:, -2], today, pace))]
+    columns += [place, place * today, place * pace, np.sin(angle), np.cos(angle)]
     for flow in FLOWS:
-        if flow in scale.flow_gain and flow in series.values:
-            recent, _ = known_column(series, flow).windows(rows, _FLOW_LAGS)
-            effect = np.clip(recent * scale.flow_gain[flow] / scale.daily_change, -60.0, 60.0)
-            columns += list(np.nan_to_num(effect).T)
-            columns += list(np.nan_to_num(np.log1p(np.maximum(recent[:, -1:], 0.0))).T)
-    if scale.rain_mm > 0 and Variable.RAIN_MM in series.values:
-        rain, age = known_column(series, Variable.RAIN_MM).windows(rows, _RAIN_LAGS)
-        columns += list(np.where(age == 0, np.log1p(np.maximum(rain, 0.0) / scale.rain_mm), 0.0).T)
-    return np.column_stack(columns)
+        columns += _flow_design(series, scale, flow, rows)
+    return np.column_stack([*columns, *_rain_design(series, scale, rows)])
 
 
-def _answers(
-    series: ReadingSeries, scale: SiteScale, design: FloatArray, end_row: int, issue_rows: IndexArray
-) -> FloatArray:
-    """Fit on what was known before `end_row` and answer for the issue rows; rounded, so that the answer for
-    a row does not depend on its company."""
-    coefficients = _fitted(series, scale, design, end_row)
-    if coefficients is None:
-        return np.full((issue_rows.size, HORIZON_DAYS), np.nan)
-    return np.round(design[issue_rows] @ coefficients, 6)
+def _flow_design(
+    series: ReadingSeries, scale: SiteScale, flow: Variable, rows: IndexArray
+) -> list[FloatArray]:
+    """The change that the flow makes: of the last days, of their mean, squashed, and while it rises."""
+    if flow not in scale.flow_gain or flow not in series.values:
+        return []
+    values, _ = known_column(series, flow).windows(rows, _FLOW_DAYS)
+    effect = np.clip(values * scale.flow_gain[flow] / scale.daily_change, -_LARGEST_EFFECT, _LARGEST_EFFECT)
+    effect = np.nan_to_num(effect)
+    rise = np.maximum(effect[:, -1] - effect[:, -2], 0.0)
+    logarithm = np.nan_to_num(np.log1p(np.maximum(values[:, -1], 0.0)))
+    return [*effect[:, -_FLOW_LAGS:].T, effect.mean(axis=1), np.arcsinh(effect[:, -1]), rise, logarithm]
 
 
-def _fitted(series: ReadingSeries, scale: SiteScale, design: FloatArray, end_row: int) -> FloatArray | None:
-    """Coefficients (features, 7), None where fewer than 200 rows are complete."""
+def _rain_design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> list[FloatArray]:
+    """The rain of the last days, each as a logarithm, and of ten days and a month together."""
+    if Variable.RAIN_MM not in series.values or not scale.rain_mm > 0:
+        return []
+    values, age = known_column(series, Variable.RAIN_MM).windows(rows, _RAIN_DAYS)
+    rain = np.where(age == 0, np.maximum(values, 0.0) / scale.rain_mm, 0.0)
+    sums = [np.log1p(rain[:, -10:].sum(axis=1)), np.log1p(rain.sum(axis=1))]
+    return [*np.log1p(rain[:, -_RAIN_LAGS:]).T, *sums, rain[:, -1], rain[:, -2]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """What a fit learns from: rows (M,), their design (M, features) and z (M, 7) with NaN."""
+
+    rows: IndexArray
+    design: FloatArray
+    z: FloatArray
+
+
+def _examples(series: ReadingSeries, scale: SiteScale, design: FloatArray, end_row: int) -> _Examples:
+    """The complete rows of the ten years before `end_row`, with the truth that was known just before it.
+
+    `design` is that of the series' first rows; what lies beyond it cannot be learnt from.
+    """
     end = min(max(end_row, 0), len(design))
     rows = np.arange(max(end - LONGEST_MEMORY_DAYS, 0), end)
-    if rows.size < LEAST_ROWS:
-        return None
     truth = part_known_before(series, scale.variable, end)
     ahead = rows[:, None] + np.arange(1, HORIZON_DAYS + 1)
-    found = np.where(ahead < end, truth[np.minimum(ahead, end - 1)], np.nan)
+    found = np.where(ahead < end, truth[np.minimum(ahead, end - 1)], np.nan) if end else ahead * np.nan
     base = known_column(series, scale.variable).base(rows, LONGEST_BASE_AGE_DAYS)
     z = (found - base[:, None]) / lead_scale(scale)
     usable = np.isfinite(z).any(axis=1) & np.isfinite(design[rows]).all(axis=1)
-    if usable.sum() < LEAST_ROWS:
+    return _Examples(rows[usable], design[rows[usable]], z[usable])
+
+
+def _fitted(examples: _Examples) -> FloatArray | None:
+    """Coefficients (features, 7), None from fewer than 200 rows."""
+    if examples.rows.size < LEAST_ROWS:
         return None
-    return robust_ridge(design[rows[usable]], z[usable], _PENALTY)
+    return robust_ridge(examples.design, examples.z, _PENALTY)
+
+
+def _answers(coefficients: FloatArray | None, design: FloatArray) -> FloatArray:
+    """z (N, 7), rounded, so that the answer for a row does not depend on the rows it is computed with."""
+    if coefficients is None:
+        return np.full((len(design), HORIZON_DAYS), np.nan)
+    return np.round(design @ coefficients, _Z_DECIMALS)

@@ -12,7 +12,8 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ModelError
-from warning.forecasting.features import FEATURE_COUNT, base_values, network_inputs, targets
+from warning.forecasting.autoregression import fitted_across
+from warning.forecasting.features import autoregression_table, base_values, network_inputs, targets
 from warning.forecasting.training_plan import SiteSplit
 
 Float32Array = NDArray[np.float32]
@@ -65,6 +66,18 @@ def _rows(series: ReadingSeries, split: SiteSplit, *, part: int) -> IndexArray:
     return rows[reported & np.isfinite(base) & known]
 
 
+def _answers(
+    series: ReadingSeries, split: SiteSplit, rows: IndexArray, steps: int, learning: bool
+) -> FloatArray:
+    """The autoregression's answers (rows of the series, 7), across folds where networks learn from them."""
+    if not learning:
+        return autoregression_table(series, split.scale, rows, steps)
+    table = np.full((len(series), HORIZON_DAYS), np.nan)
+    end = min(max(series.row(split.train_end), 0), len(series))
+    table[:end] = fitted_across(series, split.scale, end)
+    return table
+
+
 def _sample(rows: IndexArray, share: float, random: np.random.Generator) -> IndexArray:
     return np.sort(random.choice(rows, size=int(rows.size * share), replace=False))
 
@@ -73,26 +86,40 @@ def _assemble(
     histories: Mapping[str, tuple[ReadingSeries, SiteSplit]],
     rows: Mapping[str, IndexArray],
     steps: int,
-    balanced: bool,
+    learning: bool,
 ) -> Examples:
-    size = sum(r.size for r in rows.values())
-    inputs = np.empty((size, steps, FEATURE_COUNT), np.float32)
-    z, counts = np.empty((size, HORIZON_DAYS), np.float32), np.empty((size, HORIZON_DAYS), np.float32)
-    sites = np.empty(size, np.intp)
-    at = 0
-    for number, (name, (series, split)) in enumerate(histories.items()):
-        part = slice(at, at + rows[name].size)
-        at = part.stop
-        if part.start == part.stop:
-            continue
-        inputs[part] = network_inputs(series, split.scale, rows[name], steps)
-        truth = targets(series, split.scale, rows[name])
-        z[part] = np.nan_to_num(truth)
-        counts[part] = _counts(truth)
-        if balanced:
-            counts[part] *= np.sqrt(size / len(rows) / rows[name].size)
-        sites[part] = number
-    return Examples(inputs, z, counts, sites)
+    parts = [
+        _of_one_dam(*history, rows[name], steps, number, learning)
+        for number, (name, history) in enumerate(histories.items())
+        if rows[name].size
+    ]
+    parts = [part for part in parts if part.sites.size]
+    if not parts:
+        raise ModelError("nothing to learn from: no dam has history enough for an autoregression")
+    return Examples(
+        np.concatenate([part.inputs for part in parts]),
+        np.concatenate([part.z for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+        np.concatenate([part.sites for part in parts]),
+    )
+
+
+def _of_one_dam(
+    series: ReadingSeries, split: SiteSplit, rows: IndexArray, steps: int, number: int, learning: bool
+) -> Examples:
+    """The examples of one dam; days on which its autoregression has no answer are left out."""
+    table = _answers(series, split, rows, steps, learning)
+    rows = rows[np.isfinite(table[rows]).all(axis=1)]
+    truth = targets(series, split.scale, rows)
+    counts = _counts(truth)
+    if learning and rows.size:
+        counts /= np.sqrt(rows.size)  # a dam with a long record counts more, but not in proportion
+    return Examples(
+        network_inputs(series, split.scale, rows, steps, table).astype(np.float32),
+        np.nan_to_num(truth).astype(np.float32),
+        counts.astype(np.float32),
+        np.full(rows.size, number, dtype=np.intp),
+    )
 
 
 def _counts(truth: FloatArray) -> FloatArray:

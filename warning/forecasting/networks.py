@@ -19,7 +19,7 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ModelError
-from warning.forecasting.features import AUTOREGRESSION, base_values, network_inputs
+from warning.forecasting.features import AUTOREGRESSION, autoregression_table, base_values, network_inputs
 from warning.forecasting.model import Model, NetworkSpec, SiteScale
 
 ROWS_AT_ONCE = 1024
@@ -157,7 +157,7 @@ def predict_z(
     issue_rows: IndexArray,
     device: str,
 ) -> dict[str, FloatArray]:
-    """Return each network's z (N, 7); NaN on rows without a base value.
+    """Return each network's z (N, 7); NaN on rows without a base value or an autoregression to start from.
 
     The networks are those of `load`: float64, whose last bits are rounded away, so that a row's
     answer does not depend on the rows it is computed with.
@@ -165,12 +165,14 @@ def predict_z(
     base = base_values(series, scale.variable, issue_rows)
     answers = {name: np.full((issue_rows.size, HORIZON_DAYS), np.nan) for name in networks}
     steps = max((network.steps for network in networks.values()), default=1)
+    table = autoregression_table(series, scale, issue_rows, steps)
+    able = np.isfinite(base) & np.isfinite(table[issue_rows]).all(axis=1)
     for start in range(0, issue_rows.size, ROWS_AT_ONCE):
         part = np.arange(start, min(start + ROWS_AT_ONCE, issue_rows.size))
-        part = part[np.isfinite(base[part])]
+        part = part[able[part]]
         if part.size == 0:
             continue
-        inputs = torch.from_numpy(network_inputs(series, scale, issue_rows[part], steps)).to(device)
+        inputs = torch.from_numpy(network_inputs(series, scale, issue_rows[part], steps, table)).to(device)
         with torch.inference_mode():
             for name, network in networks.items():
                 answers[name][part] = np.round(network(inputs).cpu().numpy(), _Z_DECIMALS)

@@ -20,6 +20,8 @@ LONGEST_BASE_AGE_DAYS = 14
 _YEAR_DAYS = 365.2425
 _LONGEST_GAP_DAYS = 7
 _OUTLIER_QUANTILE = 0.995
+_LEAST_ERROR_SHARE = 0.05  # errors below this share of the mean |target| count alike
+_FIRST_TURNS, _LATER_TURNS = 10, 4
 _SEASON_PRIOR_DAYS = 200.0  # a record this short halves the seasonal signal
 
 
@@ -149,32 +151,38 @@ def _flow_gain(series: ReadingSeries, change: FloatArray, rows: int) -> dict[Var
     return {flow: float(slope) for flow, slope in zip(flows, slopes, strict=True)}
 
 
-def robust_ridge(design: FloatArray, target: FloatArray, penalty: float, rounds: int = 8) -> FloatArray:
+def robust_ridge(design: FloatArray, target: FloatArray, penalty: float) -> FloatArray:
     """Return coefficients (features, targets) of a ridge regression under absolute errors.
 
     Reweighted least squares; the first column of `design` (rows, features) is the constant and goes
-    unpunished, the others are scaled to unit size first. `target` (rows, targets) may hold NaN.
+    unpunished, the others are scaled to unit size first. `target` (rows, targets) may hold NaN; each
+    target starts from the solution of the one before, so neighbours should be alike.
     """
     size = np.sqrt((design**2).mean(axis=0))
     size = np.where(size > 0, size, 1.0)
     unit = design / size
     result = np.zeros((design.shape[1], target.shape[1]))
+    previous: FloatArray | None = None
     for column in range(target.shape[1]):
         known = np.isfinite(target[:, column])
         if known.sum() >= LEAST_CHANGES:
-            result[:, column] = _reweighted(unit[known], target[known, column], penalty, rounds) / size
+            previous = _reweighted(unit[known], target[known, column], penalty, previous)
+            result[:, column] = previous / size
     return result
 
 
-def _reweighted(design: FloatArray, target: FloatArray, penalty: float, rounds: int) -> FloatArray:
-    floor = max(1e-2 * float(np.abs(target).mean()), 1e-12)
+def _reweighted(
+    design: FloatArray, target: FloatArray, penalty: float, start: FloatArray | None
+) -> FloatArray:
+    floor = max(_LEAST_ERROR_SHARE * float(np.abs(target).mean()), 1e-12)
     punish = np.diag(np.r_[1e-9, np.full(design.shape[1] - 1, penalty + 1e-9)])
+    coefficients = np.zeros(design.shape[1]) if start is None else start
     weight = np.ones(target.size)
-    coefficients = np.zeros(design.shape[1])
-    for _ in range(rounds):
+    for turn in range(_FIRST_TURNS if start is None else _LATER_TURNS):
+        if turn or start is not None:
+            weight = 1.0 / np.maximum(np.abs(target - design @ coefficients), floor)
         weighted = design * (weight / weight.sum())[:, None]
         coefficients = np.linalg.solve(weighted.T @ design + punish, weighted.T @ target)
-        weight = 1.0 / np.maximum(np.abs(target - design @ coefficients), floor)
     return coefficients
 
 

@@ -6,6 +6,7 @@ epochs. What is minimised is what is judged: the absolute error over the persist
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import warnings
@@ -103,11 +104,15 @@ class Batches:
 
 
 class Fitting(pl.LightningModule):
-    """One network under training; its loss is the mean absolute error in persistence errors."""
+    """One network under training; its loss is the mean absolute error in persistence errors.
+
+    What is checked and kept is `average`, a moving average of the parameters over the steps.
+    """
 
     def __init__(self, network: nn.Module, name: str, settings: TrainingSettings, sites: int) -> None:
         super().__init__()
         self.network = network
+        self.average = copy.deepcopy(network).requires_grad_(False)
         self._name = name
         self._settings = settings
         self._sites = sites
@@ -116,9 +121,7 @@ class Fitting(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         inputs, z, counts, _ = batch
-        loss: torch.Tensor = (counts * (self.network(inputs) - z).abs()).sum() / (counts > 0).sum().clamp(
-            min=1
-        )
+        loss: torch.Tensor = (counts * (self.network(inputs) - z).abs()).sum() / counts.sum().clamp(min=1e-12)
         if not torch.isfinite(loss):
             raise ModelError(
                 f"training {self._name}: the loss became {loss.item()} in epoch {self.current_epoch + 1}; "
@@ -126,13 +129,21 @@ class Fitting(pl.LightningModule):
             )
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Let the average follow; early on, when little is averaged yet, faster."""
+        step = self.global_step
+        share = 1.0 - min(self._settings.averaging, step / (step + 9.0))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, share)
+
     def on_validation_epoch_start(self) -> None:
         self._errors = torch.zeros(self._sites, HORIZON_DAYS, device=self.device)
         self._known = torch.zeros_like(self._errors)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         inputs, z, counts, sites = batch
-        self._errors.index_add_(0, sites, counts * (self.network(inputs) - z).abs())
+        self._errors.index_add_(0, sites, counts * (self.average(inputs) - z).abs())
         self._known.index_add_(0, sites, (counts > 0).float())
 
     def on_validation_epoch_end(self) -> None:
@@ -166,7 +177,7 @@ class BestState(pl.Callback):
         if self.fitting.validation_loss < self.loss:
             self.loss, self.epoch = self.fitting.validation_loss, epoch
             self.state = {
-                name: value.detach().clone() for name, value in self.fitting.network.state_dict().items()
+                name: value.detach().clone() for name, value in self.fitting.average.state_dict().items()
             }
         elif epoch - self.epoch >= self.patience:
             trainer.should_stop = True
@@ -187,8 +198,8 @@ def _fit(
     trainer.fit(fitting, batches, Batches(check, steps, _CHECK_ROWS, None, device))
     if not best.state:
         raise ModelError(f"training {spec.name}: no epoch gave a finite validation loss")
-    fitting.network.load_state_dict(best.state)
-    return fitting.network, TrainingLog(spec.name, twin, best.epoch, best.loss)
+    fitting.average.load_state_dict(best.state)
+    return fitting.average, TrainingLog(spec.name, twin, best.epoch, best.loss)
 
 
 def _quiet_trainer(device: str, max_epochs: int, best: BestState) -> pl.Trainer:

@@ -29,7 +29,8 @@ class TrainingSettings:
     """How the networks are made. `lengths` are the days that the ten members read, also their cells.
 
     `device` is "cpu", "cuda" or "auto". `twins` networks per name differ in their seed and answer
-    with their mean. `most_examples` bounds the memory: of a larger fleet's days a sample is taken.
+    with their mean. `averaging` is the share that the moving average of the parameters keeps at each
+    step, 0 for none. `most_examples` bounds the memory: of a larger fleet's days a sample is taken.
     """
 
     seed: int = 0
@@ -38,6 +39,7 @@ class TrainingSettings:
     batch_size: int = 512
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+    averaging: float = 0.995
     device: str = "auto"
     lengths: tuple[int, ...] = (4, 6, 8, 10, 12, 14, 17, 20, 25, 30)
     lstm_twins: int = 1
