@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -161,13 +161,14 @@ class _Ladder:
         """Choose the scale and the start of the hindcast, and who may forecast this dam."""
         self._notes[reservoir_id] = []
         site = self._model.sites.get(reservoir_id) if self._model else None
-        if site is not None and site.scale.variable is request.variable:
-            job = SiteJob(request.series, site.scale, site.train_end, request.bounds)
-            self._jobs[reservoir_id] = job
-            self._for_networks.add(reservoir_id)
-            return
+        known = site is not None and site.scale.variable is request.variable
         try:
-            self._jobs[reservoir_id] = self._own_job(reservoir_id, request)
+            if site is not None and known and _reaches(request, site.train_end):
+                job = SiteJob(request.series, site.scale, site.train_end, request.bounds)
+                self._for_networks.add(reservoir_id)
+            else:
+                job = self._own_job(reservoir_id, request, known)
+            self._jobs[reservoir_id] = job
         except SITE_ERRORS as error:
             self._find(FindingKind.NO_FORECAST, reservoir_id, f"no forecast is possible: {error}")
 
@@ -206,8 +207,8 @@ class _Ladder:
             self._find(FindingKind.OUT_OF_RANGE_INPUT, reservoir_id, text)
         return forecast
 
-    def _own_job(self, reservoir_id: str, request: ForecastRequest) -> SiteJob:
-        """A dam that the model does not know, or without a model: scale and split from its own record."""
+    def _own_job(self, reservoir_id: str, request: ForecastRequest, known: bool) -> SiteJob:
+        """A dam that the model cannot serve: scale and split from its own record."""
         series, variable = request.series, request.variable
         days = series.days[series.reported(variable)] if series.has(variable) else np.array([], "M8[D]")
         if days.size == 0:
@@ -218,7 +219,9 @@ class _Ladder:
         except ForecastError as error:
             self._short(reservoir_id, str(error))
             return SiteJob(series, _rough_scale(request), series.first_day, request.bounds)
-        if self._model is not None:
+        if known:
+            self._short(reservoir_id, "no reading since the model's training part of this dam ended")
+        elif self._model is not None:
             self._unknown(reservoir_id, days.size)
         return SiteJob(series, scale, fit_end, request.bounds)
 
@@ -312,6 +315,12 @@ def _ask(
         on_message=on_message,
     )
     return unpack_answer(*answered)
+
+
+def _reaches(request: ForecastRequest, train_end: date) -> bool:
+    """Say whether the record has a reading that the model was not trained on."""
+    last = request.series.last_reported_row(request.variable)
+    return last is not None and request.series.day(last) >= train_end
 
 
 def _answered(result: PoolResult, network: str) -> bool:

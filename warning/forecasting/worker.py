@@ -79,8 +79,8 @@ def forecast(job: ForecastJob) -> ForecastAnswer:
     results, failures = {}, {}
     for done, (reservoir_id, site) in enumerate(job.sites.items()):
         _say(doing=f"forecasting {reservoir_id}", share=done / len(job.sites))
-        rows = issue_rows(site.series, site.scale.variable, site.fit_end)
         try:
+            rows = issue_rows(site.series, site.scale.variable, site.fit_end)
             z = networks.predict_z(loaded, site.series, site.scale, rows, device)
             results[reservoir_id] = _pool(job, site, z)
         except SITE_ERRORS as error:

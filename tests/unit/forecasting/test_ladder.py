@@ -335,6 +335,27 @@ def test_an_unknown_dam_with_a_short_record_goes_without_the_networks(
     assert any("the networks need 365" in line for line in answer.forecasts["fir"].degraded)
 
 
+def test_a_record_that_ends_inside_the_training_part_is_forecast_without_the_networks(
+    tiny_registry: Path, fleet: Fleet, now: datetime, cut_series: SeriesMaker
+) -> None:
+    """Networks that learnt from the days to be forecast would only seem to know them."""
+    early = ForecastRequest("alder", cut_series(fleet["alder"].series, 400), Variable.LEVEL_M)
+    answer = ask(tiny_registry, {"alder": early}, now)
+    assert answer.forecasts["alder"].method == CHEAP_POOL
+    assert kinds(answer) == [FindingKind.SHORT_HISTORY]
+    assert "training part of this dam ended" in answer.findings[0].message
+
+
+def test_a_known_dam_that_no_longer_reports_its_variable_costs_no_other_its_forecast(
+    tiny_registry: Path, fleet: Fleet, now: datetime, make_flagged: SeriesMaker
+) -> None:
+    flows = {Variable.INFLOW_M3S: fleet["alder"].series.values[Variable.INFLOW_M3S]}
+    requests = {**fleet, "alder": ForecastRequest("alder", make_flagged(flows), Variable.LEVEL_M)}
+    answer = ask(tiny_registry, requests, now)
+    assert [answer.forecasts[name].method for name in ("birch", "cedar")] == [POOL, POOL]
+    assert found_at(answer, "alder") == {FindingKind.NO_FORECAST}
+
+
 def test_inputs_beyond_what_was_seen_are_a_finding(troubled: tuple[Fleet, FleetForecast]) -> None:
     fleet, answer = troubled
     forecast = answer.forecasts["elm"]
