@@ -51,7 +51,7 @@ def assess(
     Raising: an observation at or above a level threshold, with or without a forecast; a rise per day
     at or above a rise threshold's while the value is at or above its arming value; a probability at or
     above the rule's on a day from today to `within_days` after today. A doubted reading counts as an
-    observation here, marked unconfirmed, unless it is impossible.
+    observation here, marked unconfirmed, unless it is what a gauge reports that has nothing to say.
 
     Holding: an observation, doubted or not, at or above the clear value; a probability of
     `HOLDING_SHARE` of the rule's or more; above the arming value, a rise that is not known to be

@@ -11,7 +11,7 @@ from warning.domain.readings import Flag, ReadingSeries
 from warning.domain.variables import IndexArray, Variable
 from warning.domain.wording import days, quantity
 
-IMPOSSIBLE = Flag.PHYSICAL_RANGE | Flag.SENTINEL | Flag.ZERO_RUN
+NO_READING = Flag.SENTINEL | Flag.ZERO_RUN  # what gauges say when they have nothing to say
 LONGEST_RISE_GAP_DAYS = 3
 
 
@@ -56,10 +56,10 @@ class Sighting:
 def sight(series: ReadingSeries | None, variable: Variable, today: date, stale_after_days: int) -> Sighting:
     """Look at the end of the record of `variable` on the dam's local day `today`.
 
-    A sentinel, a zero run or a value outside the physical limits is no observation. Any other
-    doubted reading may be true: those since the last believed one count for `stale_after_days`, so
-    that yesterday's doubted crossing is not forgotten because today's reading is doubted too.
-    A reading dated after `today` is doubted whatever its flags say.
+    A sentinel or a run of zeros is no observation. Any other doubted reading may be true, even one
+    above the physical limits, which an overtopped dam shows first: those since the last believed one
+    count for `stale_after_days`, so that yesterday's doubted crossing is not forgotten because
+    today's reading is doubted too. A reading dated after `today` is doubted whatever its flags say.
     """
     if series is None or not series.has(variable):
         return Sighting(
@@ -69,7 +69,7 @@ def sight(series: ReadingSeries | None, variable: Variable, today: date, stale_a
     past = record.trusted[record.trusted <= record.today_row]
     believed = record.observation(int(past[-1]), past) if past.size else None
     in_doubt = record.rows_in_doubt(past, stale_after_days)
-    doubted = tuple(record.observation(row, past) for row in in_doubt if not record.impossible(row))
+    doubted = tuple(record.observation(row, past) for row in in_doubt if not record.says_nothing(row))
     remark = record.remark(int(record.reported[-1]))
     return Sighting(believed, doubted, remark, record.why_unwatched(past, stale_after_days))
 
@@ -97,8 +97,8 @@ class _Record:
     def flags(self, row: int) -> Flag:
         return Flag(int(self.series.settled[self.variable][row]))
 
-    def impossible(self, row: int) -> bool:
-        return bool(self.flags(row) & IMPOSSIBLE)
+    def says_nothing(self, row: int) -> bool:
+        return bool(self.flags(row) & NO_READING)
 
     def value(self, row: int) -> float:
         return float(self.series.values[self.variable][row])

@@ -104,9 +104,18 @@ OBSERVED_CASES: dict[str, tuple[ReadingSeries, Severity | None, bool]] = {
     ),
     "a doubted value below is no truth": (series(271, 271, 200, flags={-1: Flag.SPIKE}), WARNING, False),
     "a sentinel is no observation": (series(250, 250, 9999, flags={-1: Flag.SENTINEL}), None, False),
-    "an impossible value is none": (series(250, 250, 290, flags={-1: Flag.PHYSICAL_RANGE}), None, False),
-    "impossible and a spike is none": (
-        series(250, 250, 290, flags={-1: Flag.PHYSICAL_RANGE | Flag.SPIKE}),
+    "above the physical limits goes out": (
+        series(250, 250, 290, flags={-1: Flag.PHYSICAL_RANGE}),
+        EMERGENCY,
+        True,
+    ),
+    "a sentinel is none although it is out of range too": (
+        series(250, 250, 9999, flags={-1: Flag.PHYSICAL_RANGE | Flag.SENTINEL}),
+        None,
+        False,
+    ),
+    "below the physical limits is below": (
+        series(250, 250, -5, flags={-1: Flag.PHYSICAL_RANGE}),
         None,
         False,
     ),
@@ -196,7 +205,7 @@ RISE_CASES: dict[str, tuple[ReadingSeries, Severity | None, bool]] = {
     "over a gap, per day": (series(252, NAN, NAN, 258), WATCH, False),
     "a gap that is too long": (series(245, NAN, NAN, NAN, 258), None, False),
     "a doubted jump": (series(252, 253, 257.5, flags={-1: Flag.RATE_OF_CHANGE}), WATCH, True),
-    "an impossible jump": (series(252, 253, 259, flags={-1: Flag.PHYSICAL_RANGE}), None, False),
+    "a sentinel's jump": (series(252, 253, 259, flags={-1: Flag.SENTINEL}), None, False),
     "a doubted reading is no base": (series(255, 255, 250, 255.5, flags={-2: Flag.SPIKE}), None, False),
 }
 
