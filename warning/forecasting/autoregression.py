@@ -7,7 +7,6 @@ weeks on the ten years known by then, which follows a dam whose regime changes. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -35,7 +34,6 @@ _RAIN_LAGS, _RAIN_DAYS = 4, 30
 _LARGEST_CHANGE = 30.0  # daily changes; a wilder day counts as this one
 _LARGEST_EFFECT = 60.0
 _PENALTY = 3e-4
-_FOLDS = 5
 _Z_DECIMALS = 6
 
 
@@ -55,22 +53,6 @@ def fitted_again(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
         chosen = starts == start
         coefficients = _fitted(_examples(series, scale, design, int(start)))
         z[chosen] = _answers(coefficients, design[issue_rows[chosen]])
-    return z
-
-
-def fitted_across(series: ReadingSeries, scale: SiteScale, end_row: int) -> FloatArray:
-    """Return z (end_row, 7) for the rows before `end_row`, each fifth of them fitted on the other four.
-
-    So the networks learn from answers as good as those they will correct later, which rest on the
-    whole part, and not from those of a dam that has just begun to report.
-    """
-    design = _design(series, scale, np.arange(end_row))
-    examples = _examples(series, scale, design, end_row)
-    z = np.full((end_row, HORIZON_DAYS), np.nan)
-    for first, end in pairwise(np.linspace(0, end_row, _FOLDS + 1).astype(np.intp)):
-        apart = (examples.rows + HORIZON_DAYS < first) | (examples.rows >= end + HORIZON_DAYS)
-        rest = _Examples(examples.rows[apart], examples.design[apart], examples.z[apart])
-        z[first:end] = _answers(_fitted(rest), design[first:end])
     return z
 
 
@@ -121,9 +103,8 @@ def _rain_design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> l
 
 @dataclass(frozen=True, slots=True)
 class _Examples:
-    """What a fit learns from: rows (M,), their design (M, features) and z (M, 7) with NaN."""
+    """What a fit learns from: the design (M, features) of M days and their z (M, 7) with NaN."""
 
-    rows: IndexArray
     design: FloatArray
     z: FloatArray
 
@@ -141,12 +122,12 @@ def _examples(series: ReadingSeries, scale: SiteScale, design: FloatArray, end_r
     base = known_column(series, scale.variable).base(rows, LONGEST_BASE_AGE_DAYS)
     z = (found - base[:, None]) / lead_scale(scale)
     usable = np.isfinite(z).any(axis=1) & np.isfinite(design[rows]).all(axis=1)
-    return _Examples(rows[usable], design[rows[usable]], z[usable])
+    return _Examples(design[rows[usable]], z[usable])
 
 
 def _fitted(examples: _Examples) -> FloatArray | None:
     """Coefficients (features, 7), None from fewer than 200 rows."""
-    if examples.rows.size < LEAST_ROWS:
+    if len(examples.z) < LEAST_ROWS:
         return None
     return robust_ridge(examples.design, examples.z, _PENALTY)
 

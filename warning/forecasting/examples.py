@@ -12,8 +12,7 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ModelError
-from warning.forecasting.autoregression import fitted_across
-from warning.forecasting.features import autoregression_table, base_values, network_inputs, targets
+from warning.forecasting.features import base_values, network_inputs, targets
 from warning.forecasting.training_plan import SiteSplit
 
 Float32Array = NDArray[np.float32]
@@ -66,18 +65,6 @@ def _rows(series: ReadingSeries, split: SiteSplit, *, part: int) -> IndexArray:
     return rows[reported & np.isfinite(base) & known]
 
 
-def _answers(
-    series: ReadingSeries, split: SiteSplit, rows: IndexArray, steps: int, learning: bool
-) -> FloatArray:
-    """The autoregression's answers (rows of the series, 7), across folds where networks learn from them."""
-    if not learning:
-        return autoregression_table(series, split.scale, rows, steps)
-    table = np.full((len(series), HORIZON_DAYS), np.nan)
-    end = min(max(series.row(split.train_end), 0), len(series))
-    table[:end] = fitted_across(series, split.scale, end)
-    return table
-
-
 def _sample(rows: IndexArray, share: float, random: np.random.Generator) -> IndexArray:
     return np.sort(random.choice(rows, size=int(rows.size * share), replace=False))
 
@@ -93,9 +80,6 @@ def _assemble(
         for number, (name, history) in enumerate(histories.items())
         if rows[name].size
     ]
-    parts = [part for part in parts if part.sites.size]
-    if not parts:
-        raise ModelError("nothing to learn from: no dam has history enough for an autoregression")
     return Examples(
         np.concatenate([part.inputs for part in parts]),
         np.concatenate([part.z for part in parts]),
@@ -107,15 +91,12 @@ def _assemble(
 def _of_one_dam(
     series: ReadingSeries, split: SiteSplit, rows: IndexArray, steps: int, number: int, learning: bool
 ) -> Examples:
-    """The examples of one dam; days on which its autoregression has no answer are left out."""
-    table = _answers(series, split, rows, steps, learning)
-    rows = rows[np.isfinite(table[rows]).all(axis=1)]
     truth = targets(series, split.scale, rows)
     counts = _counts(truth)
-    if learning and rows.size:
+    if learning:
         counts /= np.sqrt(rows.size)  # a dam with a long record counts more, but not in proportion
     return Examples(
-        network_inputs(series, split.scale, rows, steps, table).astype(np.float32),
+        network_inputs(series, split.scale, rows, steps).astype(np.float32),
         np.nan_to_num(truth).astype(np.float32),
         counts.astype(np.float32),
         np.full(rows.size, number, dtype=np.intp),

@@ -11,7 +11,6 @@ import numpy as np
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
-from warning.forecasting.autoregression import fitted_again
 from warning.forecasting.known import known_column
 from warning.forecasting.model import SiteScale
 from warning.forecasting.scaling import (
@@ -45,10 +44,8 @@ FEATURE_NAMES = (
     "flashiness",
     "inertia",
     "stillness",
-    *(f"autoregression_{lead}" for lead in range(1, HORIZON_DAYS + 1)),
 )
 FEATURE_COUNT = len(FEATURE_NAMES)
-AUTOREGRESSION = slice(FEATURE_COUNT - HORIZON_DAYS, FEATURE_COUNT)
 
 
 def base_values(series: ReadingSeries, variable: Variable, issue_rows: IndexArray) -> FloatArray:
@@ -72,20 +69,11 @@ def z_to_values(z: FloatArray, base: FloatArray, scale: SiteScale) -> FloatArray
     return values
 
 
-def network_inputs(
-    series: ReadingSeries,
-    scale: SiteScale,
-    issue_rows: IndexArray,
-    steps: int,
-    answers: FloatArray | None = None,
-) -> FloatArray:
+def network_inputs(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray, steps: int) -> FloatArray:
     """Return the inputs (N, steps, FEATURE_COUNT), float64, finite; the last step is the issue day.
 
-    A variable that the dam does not report, or has not for a week, is 0 with its mask 0. `answers` is
-    `autoregression_table` for these rows and steps or more, for callers who come in several portions.
+    A variable that the dam does not report, or has not for a week, is 0 with its mask 0.
     """
-    if answers is None:
-        answers = autoregression_table(series, scale, issue_rows, steps)
     values, age = known_column(series, scale.variable).windows(issue_rows, steps + 1)
     change = np.arcsinh(np.diff(values, axis=1) / scale.daily_change)
     departure = np.arcsinh((values[:, 1:] - values[:, -1:]) / scale.daily_change) / 4
@@ -102,26 +90,8 @@ def network_inputs(
     columns += _rain_columns(series, scale, issue_rows, steps)
     columns += _calendar_columns(series, scale, issue_rows, steps)
     columns += [np.full(change.shape, trait) for trait in scale.traits]
-    days = np.maximum(issue_rows[:, None] + np.arange(1 - steps, 1), 0)
-    columns += [answers[days, lead] for lead in range(HORIZON_DAYS)]
     inputs = np.stack(columns, axis=2)
     return np.where(np.isfinite(inputs), inputs, 0.0)
-
-
-def autoregression_table(
-    series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray, steps: int
-) -> FloatArray:
-    """Return what the dam's own autoregression said on each day (rows of the series, 7), z by lead.
-
-    It is NaN on days that the windows of these issue rows do not reach.
-    """
-    reached = np.zeros(len(series), dtype=np.bool_)
-    for back in range(steps):
-        reached[np.maximum(issue_rows - back, 0)] = True
-    needed = np.flatnonzero(reached)
-    table = np.full((len(series), HORIZON_DAYS), np.nan)
-    table[needed] = fitted_again(series, scale, needed)
-    return table
 
 
 def out_of_range(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> BoolArray:

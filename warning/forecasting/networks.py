@@ -4,7 +4,7 @@ Khafaji & Ben Hamed 2024, doi:10.7717/peerj-cs.2416: output = LSTM(CNN(input)), 
 Choi & Lee 2018, doi:10.1155/2018/2470171: LSTMs of one hidden layer with as many cells as days they read.
 
 Every network reads inputs (batch, steps, features) as `features.network_inputs` makes them and answers z
-(batch, 7). It starts from what the dam's own autoregression said and learns what to add to that.
+(batch, 7): the change from the last believed value, so that 0 is persistence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ModelError
-from warning.forecasting.features import AUTOREGRESSION, autoregression_table, base_values, network_inputs
+from warning.forecasting.features import base_values, network_inputs
 from warning.forecasting.model import Model, NetworkSpec, SiteScale
 
 ROWS_AT_ONCE = 1024
@@ -27,7 +27,10 @@ _Z_DECIMALS = 6  # hides the last bits, which depend on how many rows are comput
 
 
 class Head(nn.Module):
-    """The linear end of every network: memory and today's inputs in, corrected autoregression out."""
+    """The linear end of every network: memory and today's inputs in, seven lead days out.
+
+    It starts at 0, which is persistence.
+    """
 
     def __init__(self, cells: int, features: int, dropout: float) -> None:
         super().__init__()
@@ -38,8 +41,8 @@ class Head(nn.Module):
 
     def forward(self, memory: torch.Tensor, today: torch.Tensor) -> torch.Tensor:
         """Return z (batch, 7) from memory (batch, cells) and the last day's inputs (batch, features)."""
-        correction: torch.Tensor = self.linear(torch.cat([self.dropout(memory), squashed(today)], dim=1))
-        return today[:, AUTOREGRESSION] + correction
+        answer: torch.Tensor = self.linear(torch.cat([self.dropout(memory), today], dim=1))
+        return answer
 
 
 class LstmNetwork(nn.Module):
@@ -54,7 +57,7 @@ class LstmNetwork(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         days = inputs[:, -self.steps :]
-        memory = self.lstm(squashed(days))[0][:, -1]
+        memory = self.lstm(days)[0][:, -1]
         answer: torch.Tensor = self.head(memory, days[:, -1])
         return answer
 
@@ -80,7 +83,7 @@ class CnnLstmNetwork(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         days = inputs[:, -self.steps :]
-        found = self.convolutions(squashed(days).transpose(1, 2)).transpose(1, 2)
+        found = self.convolutions(days.transpose(1, 2)).transpose(1, 2)
         memory = self.lstm(found)[0][:, -1]
         answer: torch.Tensor = self.head(memory, days[:, -1])
         return answer
@@ -96,12 +99,6 @@ class Average(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return torch.stack([twin(inputs) for twin in self.twins]).mean(dim=0)
-
-
-def squashed(inputs: torch.Tensor) -> torch.Tensor:
-    """Bring the autoregression's z, which a flood makes large, to the size of the other inputs."""
-    answers = torch.asinh(inputs[..., AUTOREGRESSION])
-    return torch.cat([inputs[..., : AUTOREGRESSION.start], answers], dim=-1)
 
 
 def build(spec: NetworkSpec) -> Average:
@@ -157,7 +154,7 @@ def predict_z(
     issue_rows: IndexArray,
     device: str,
 ) -> dict[str, FloatArray]:
-    """Return each network's z (N, 7); NaN on rows without a base value or an autoregression to start from.
+    """Return each network's z (N, 7); NaN on rows without a base value.
 
     The networks are those of `load`: float64, whose last bits are rounded away, so that a row's
     answer does not depend on the rows it is computed with.
@@ -165,14 +162,12 @@ def predict_z(
     base = base_values(series, scale.variable, issue_rows)
     answers = {name: np.full((issue_rows.size, HORIZON_DAYS), np.nan) for name in networks}
     steps = max((network.steps for network in networks.values()), default=1)
-    table = autoregression_table(series, scale, issue_rows, steps)
-    able = np.isfinite(base) & np.isfinite(table[issue_rows]).all(axis=1)
     for start in range(0, issue_rows.size, ROWS_AT_ONCE):
         part = np.arange(start, min(start + ROWS_AT_ONCE, issue_rows.size))
-        part = part[able[part]]
+        part = part[np.isfinite(base[part])]
         if part.size == 0:
             continue
-        inputs = torch.from_numpy(network_inputs(series, scale, issue_rows[part], steps, table)).to(device)
+        inputs = torch.from_numpy(network_inputs(series, scale, issue_rows[part], steps)).to(device)
         with torch.inference_mode():
             for name, network in networks.items():
                 answers[name][part] = np.round(network(inputs).cpu().numpy(), _Z_DECIMALS)

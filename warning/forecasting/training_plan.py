@@ -34,7 +34,7 @@ class TrainingSettings:
     """
 
     seed: int = 0
-    max_epochs: int = 30
+    max_epochs: int = 25
     patience: int = 4
     batch_size: int = 512
     learning_rate: float = 1e-3

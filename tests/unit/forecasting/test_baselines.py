@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import numpy as np
 
 from warning.domain.forecast import PERSISTENCE
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
-from warning.forecasting.autoregression import fitted_across
 from warning.forecasting.baselines import DRIFT, RIDGE, RIDGE_REFITTED, cheap_experts
-from warning.forecasting.features import targets
 from warning.forecasting.scaling import fit_scale
 
 SeriesMaker = Callable[..., ReadingSeries]
@@ -87,16 +84,3 @@ def test_the_ridge_learns_nothing_after_its_fit_end(make_series: SeriesMaker) ->
     same, alike = (cheap_experts(s, scale, end, late) for s in (series, other))
     np.testing.assert_array_equal(same[RIDGE], alike[RIDGE])
     assert (same[RIDGE_REFITTED] != alike[RIDGE_REFITTED]).any()
-
-
-def test_across_folds_no_row_is_answered_by_a_fit_that_saw_its_own_future(make_series: SeriesMaker) -> None:
-    series = make_series(days=1000)
-    scale = fit_scale(series, LEVEL, series.last_day + timedelta(days=1))
-    changed = {variable: column.copy() for variable, column in series.values.items()}
-    changed[LEVEL][505:] += np.linspace(0, 9, 495)  # seen by the fold of rows 400-599 as its own
-    other = ReadingSeries(series.first_day, changed, series.at_once, series.settled)
-    first, second = (fitted_across(s, scale, 600) for s in (series, other))
-    assert first.shape == (600, 7)
-    # the last fold (rows 480-599) is fitted without itself: its answers up to the change stay
-    np.testing.assert_array_equal(first[480:505], second[480:505])
-    assert np.isfinite(targets(series, scale, np.arange(480, 505))).all()

@@ -128,7 +128,7 @@ def test_unknown_targets_count_nothing(make_series: SeriesMaker, make_flagged: S
 
 
 def test_a_loss_that_is_no_number_stops_training_in_words(histories: Histories) -> None:
-    with pytest.raises(ModelError, match="the loss became (nan|inf) in epoch"):
+    with pytest.raises(ModelError, match=r"the loss became (nan|inf) in epoch"):
         train(histories, replace(TINY, learning_rate=1e36, averaging=0.0))
 
 
