@@ -1,7 +1,8 @@
 """See the whole of it in a minute: three simulated dams, and the eve of a flood at one of them.
 
 Simulates rainfall, runoff, storage and gates; trains the networks; runs the cycle on the eve of the
-flood; delivers to a mailbox it serves itself on loopback. Needs no server, GPU or account.
+flood and on each day until the water stands at the warning level; delivers to a mailbox it serves
+itself on loopback. Needs no server, GPU or account.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import threading
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warning.errors import UsageError
 
 if TYPE_CHECKING:
+    from warning.config.configuration import Configuration
     from warning.demo.mailbox import ReceivedMail
     from warning.demo.simulation import SimulatedFleet
 
@@ -38,22 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import logging
 
-    from warning.cli.outcomes import outcomes_text
     from warning.cli.progress import ProgressBar
-    from warning.clock import FixedClock
     from warning.config.loading import load_configuration
     from warning.demo.configuration import write_configuration
-    from warning.demo.files import write_fleet
+    from warning.demo.files import append_day, write_fleet
     from warning.demo.mailbox import Mailbox
     from warning.demo.simulation import simulate_fleet
     from warning.ops.logs import configure_logs
-    from warning.wiring import noon_of, train_fleet, wired
+    from warning.wiring import noon_of, train_fleet
 
     configure_logs(logging.WARNING)
     folder = emptied(options.folder)
     fleet = simulate_fleet(options.seed)
     folders = write_fleet(fleet, folder)
-    with Mailbox(folder / "mailbox") as mailbox, ProgressBar() as progress:
+    with Mailbox(folder / "mailbox") as mailbox:
         write_configuration(
             folder / "config",
             readings=folders.readings,
@@ -62,19 +62,30 @@ def run(options: argparse.Namespace) -> int:
             max_epochs=EPOCHS,
         )
         configuration = load_configuration(folder / "config")
-        clock = FixedClock(noon_of(fleet.eve, configuration))
         print(f"Three dams are simulated up to {fleet.eve}, the eve of a flood. Training the networks …")
-        report = train_fleet(configuration, fleet.eve, clock.now(), progress)
-        progress("running the cycle", 1.0)
-        with wired(configuration, clock) as parts:
-            outcomes = parts.run_cycle()
-            parts.deliver(threading.Event())
+        with ProgressBar() as progress:
+            report = train_fleet(configuration, fleet.eve, noon_of(fleet.eve, configuration), progress)
+        print(f"Model {report.model_id} is in force.")
+        _run_day(configuration, fleet.eve)
+        for ahead in range(1, (fleet.crossing_day - fleet.eve).days + 1):
+            append_day(fleet, folders, fleet.eve + timedelta(days=ahead))
+            _run_day(configuration, fleet.eve + timedelta(days=ahead))
         mails = mailbox.messages()
-    print(f"Model {report.model_id} is in force. The cycle of {fleet.eve}, noon:\n")
-    print(outcomes_text(outcomes))
     print(_what_arrived(mails, folder))
     print(_what_really_happened(fleet))
     return 0 if mails else 1
+
+
+def _run_day(configuration: Configuration, day: date) -> None:
+    """Run one day's cycle, deliver, and say what it came to."""
+    from warning.cli.outcomes import outcomes_text
+    from warning.clock import FixedClock
+    from warning.wiring import noon_of, wired
+
+    with wired(configuration, FixedClock(noon_of(day, configuration))) as parts:
+        outcomes = parts.run_cycle()
+        parts.deliver(threading.Event())
+    print(f"\nThe cycle of {day}, noon:\n{outcomes_text(outcomes)}", flush=True)
 
 
 def emptied(folder: Path) -> Path:

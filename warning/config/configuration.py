@@ -51,7 +51,7 @@ class ForecastSettings:
     train_time_limit_s: float = 7200.0
     weight_rule: WeightRuleName = "decay"
     weight_decay: float = 0.95
-    weight_error: WeightError = "absolute"
+    weight_error: WeightError = "squared"
     seed: int = 0
     max_epochs: int = 30
 

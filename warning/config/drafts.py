@@ -216,7 +216,7 @@ class ForecastDraft(Draft):
     weight_decay: Annotated[float, Field(gt=0, lt=1)] | None = key(
         "a number above 0 and below 1", "weight_decay = 0.95"
     )
-    weight_error: WeightError | None = key('"absolute" or "squared"', 'weight_error = "absolute"')
+    weight_error: WeightError | None = key('"absolute" or "squared"', 'weight_error = "squared"')
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = key(
         "a whole number from 0 to 4294967295", "seed = 0"
     )

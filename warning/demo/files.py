@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from warning.demo.dams import FLOOD_DETENTION, MONSOON, SNOW_FED
 from warning.demo.simulation import SimulatedDam, SimulatedFleet
 from warning.domain.variables import Variable
 
+_COLUMNS = ["date", *(v.value for v in Variable)]
 _DECIMALS = {
     Variable.LEVEL_M: 3,
     Variable.STORAGE_M3: 1,
@@ -64,6 +65,14 @@ def write_fleet(fleet: SimulatedFleet, folder: Path) -> FleetFolders:
     return folders
 
 
+def append_day(fleet: SimulatedFleet, folders: FleetFolders, day: date) -> None:
+    """Let the gauges report `day`, the next after those already in `folders.readings`."""
+    for simulated in fleet.dams:
+        row = simulated.row(day)
+        with (folders.readings / f"{simulated.dam.id}.csv").open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, _COLUMNS, lineterminator="\n").writerows(_rows(simulated, row, row + 1))
+
+
 def _rows(simulated: SimulatedDam, start: int, stop: int) -> list[dict[str, str]]:
     """Return days `start` to `stop` as cells."""
     return [
@@ -82,6 +91,6 @@ def _slip(rows: list[dict[str, str]], row: int, oddity: _Oddity) -> None:
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["date", *(v.value for v in Variable)], lineterminator="\n")
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
