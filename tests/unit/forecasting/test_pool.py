@@ -85,7 +85,7 @@ def test_a_better_network_gets_more_weight_than_a_worse_one(result: PoolResult) 
 
 
 def test_before_any_error_is_known_the_weights_are_the_priors(result: PoolResult) -> None:
-    """Two LSTMs share 1; CNN-LSTM and the ridge count 1 each, the refitted one 3; persistence and drift 0.1."""
+    """Two LSTMs share 1; CNN-LSTM and ridge count 1 each, the refitted ridge 3, the rest 0.1 each."""
     weights = dict(zip(result.experts, result.weights[0, 0], strict=True))
     total = 1 + 1 + 1 + 3 + 0.2
     expected = {"lstm_05": 0.5, "lstm_10": 0.5, "cnn_lstm": 1, "ridge": 1, "persistence": 0.1, "drift": 0.1}
