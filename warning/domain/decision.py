@@ -27,6 +27,7 @@ from warning.domain.variables import Variable
 
 FindingKey = tuple[FindingKind, Variable | None]
 FINDING_SILENCE = timedelta(days=7)
+SUSPECT_SILENCE = timedelta(hours=20)  # a doubted newest reading is told of every day, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ def finding_alert(
     previously_announced: Mapping[FindingKey, datetime],
     now: datetime,
 ) -> Alert | None:
-    """Return one alert on the findings that were not announced in the last seven days, None if all were.
+    """Return one alert on the findings that were not announced lately, None if all were.
+
+    Lately is seven days, and less than one for a doubted newest reading: the next day brings another.
 
     `previously_announced` says when a finding of that kind and variable was last announced for this
     dam. Findings that another alert of this cycle carries need none: leave them out.
     """
-    fresh = tuple(f for f in findings if not _recent(previously_announced.get((f.kind, f.variable)), now))
+    fresh = tuple(f for f in findings if not _told(f, previously_announced, now))
     if not fresh:
         return None
     return Alert(
@@ -86,9 +89,12 @@ def finding_alert(
     )
 
 
-def _recent(announced_at: datetime | None, now: datetime) -> bool:
+def _told(finding: Finding, announced: Mapping[FindingKey, datetime], now: datetime) -> bool:
     """An announcement dated in the future, after a clock went wrong, silences nothing."""
-    return announced_at is not None and timedelta(0) <= now - announced_at < FINDING_SILENCE
+    announced_at = announced.get((finding.kind, finding.variable))
+    suspect = finding.kind is FindingKind.SUSPECT_LAST_READING
+    silence = SUSPECT_SILENCE if suspect else FINDING_SILENCE
+    return announced_at is not None and timedelta(0) <= now - announced_at < silence
 
 
 def _in_thread(standing: Standing) -> bool:

@@ -301,3 +301,10 @@ def test_a_finding_is_repeated_after_seven_days_and_not_before() -> None:
 
 def test_without_findings_there_is_no_alert() -> None:
     assert finding_alert("oroville", [], {}, NOW) is None
+
+
+def test_a_doubted_newest_reading_is_told_of_on_each_of_its_days() -> None:
+    suspect = replace(SPIKE, kind=FindingKind.SUSPECT_LAST_READING)
+    announced = {(suspect.kind, suspect.variable): NOW}
+    assert finding_alert("oroville", [suspect], announced, NOW + timedelta(hours=6)) is None
+    assert finding_alert("oroville", [suspect], announced, NOW + timedelta(days=1)) is not None
