@@ -182,7 +182,7 @@ def judge_and_record(
     findings = history.findings + tuple(f for f in fleet.findings if f.reservoir_id in (None, reservoir.id))
     assessment = assess(reservoir, history.series, forecast, now=now, unwatched_reason=history.unwatched)
     decision = decide(assessment, watch.journal.standing(reservoir.id), reservoir.policy, now)
-    alerts = _alerts_to_make(watch, reservoir.id, decision, findings, now)
+    alerts = _alerts_to_make(watch, reservoir, decision, findings, now)
     entry = CycleEntry(
         cycle_id=cycle_id,
         reservoir_id=reservoir.id,
@@ -201,12 +201,16 @@ def judge_and_record(
 
 
 def _alerts_to_make(
-    watch: Watch, reservoir_id: str, decision: Decision, findings: tuple[Finding, ...], now: datetime
+    watch: Watch, reservoir: Reservoir, decision: Decision, findings: tuple[Finding, ...], now: datetime
 ) -> tuple[Alert, ...]:
-    """Add the findings to what was decided; they get an alert of their own where someone would miss them."""
+    """Add the findings to what was decided; they get an alert of their own where someone would miss them.
+
+    What concerns the whole service is told once, with the first dam, and not once per dam.
+    """
     alerts = tuple(replace(alert, findings=findings) for alert in decision.alerts)
-    announced = watch.journal.findings_announced(reservoir_id)
-    own = finding_alert(reservoir_id, findings, announced, now)
+    first = reservoir is watch.reservoirs[0]
+    to_tell = tuple(f for f in findings if first or f.reservoir_id is not None)
+    own = finding_alert(reservoir.id, to_tell, watch.journal.findings_announced(reservoir.id), now)
     if own is None:
         return alerts
     told = {r.id for alert in alerts for r in recipients_of(alert, watch.recipients)}

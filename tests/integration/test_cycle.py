@@ -167,3 +167,10 @@ def test_no_secret_or_address_lies_in_the_record(world: Any, tmp_path: Path) -> 
     world.cycle()
     content = b"".join(p.read_bytes() for p in (world.config / "state").rglob("journal.sqlite3*"))
     assert b"mailto" not in content
+
+
+def test_what_concerns_the_whole_service_is_told_once_and_not_once_per_dam(world: Any) -> None:
+    outcomes = world.cycle()
+    assert all(FindingKind.NO_MODEL in {f.kind for f in o.findings} for o in outcomes.values())
+    texts = [mail.text.read_text() for mail in world.mailbox.messages() if mail.text]
+    assert sum("dam-warning train" in text for text in texts) == 1
