@@ -79,7 +79,14 @@ def duties_of(parts: Parts, stop: threading.Event) -> Duties:
 class Service:
     """Runs its duties on a scheduler until told to stop."""
 
-    def __init__(self, duties: Duties, clock: Clock, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        duties: Duties,
+        clock: Clock,
+        stop: threading.Event,
+        stop_deadline_s: float = STOP_DEADLINE_S,
+    ) -> None:
+        self._stop_deadline_s = stop_deadline_s
         self._duties = duties
         self._clock = clock
         self._stop = stop
@@ -89,8 +96,12 @@ class Service:
         )
         self._scheduler.add_listener(_log_trouble, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
 
-    def run(self) -> None:
-        """Work until the stop event is set, then end jobs within `STOP_DEADLINE_S`."""
+    def run(self) -> bool:
+        """Work until the stop event is set; then say whether all jobs ended within the deadline.
+
+        Where they did not, a thread of theirs still lives, and the process must be left by force: the
+        record is written so that this loses nothing, and the forecast's child dies with its parent.
+        """
         self._scheduler.add_job(
             self._duties.deliver,
             "interval",
@@ -104,7 +115,7 @@ class Service:
         self._scheduler.start()
         log.info(pairs("ready", next_cycle=self._next_cycle_text()))
         self._stop.wait()
-        self._shut_down()
+        return self._shut_down()
 
     def _arm_first_cycle(self) -> None:
         """Run at once when the last due cycle did not happen, else at the next due time."""
@@ -141,17 +152,15 @@ class Service:
             return "running"
         return str(job.next_run_time.astimezone(self._duties.time_zone).isoformat(timespec="minutes"))
 
-    def _shut_down(self) -> None:
+    def _shut_down(self) -> bool:
         """End jobs in a thread of its own: the library's own waiting has no limit."""
         log.info(pairs("stopping"))
         ending = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
         ending.start()
-        ending.join(STOP_DEADLINE_S)
-        if ending.is_alive():
-            log.warning(
-                pairs("stop-deadline", note="a job did not end in time; the record holds what is due")
-            )
-        log.info(pairs("stopped"))
+        ending.join(self._stop_deadline_s)
+        ended = not ending.is_alive()
+        log.info(pairs("stopped", jobs="ended" if ended else "cut off; the record holds what is due"))
+        return ended
 
 
 def stop_on_signals(stop: threading.Event) -> None:

@@ -104,3 +104,24 @@ def test_the_cycle_runs_when_its_time_comes() -> None:
     at = time_of_day(soon.hour, soon.minute, soon.second)
     with running(duties(lambda: calls.append("cycle"), daily_at=at)):
         assert comes(lambda: calls == ["cycle"])
+
+
+def test_a_job_that_does_not_end_cannot_hold_up_the_stop() -> None:
+    begun, hang = threading.Event(), threading.Event()
+
+    def forecast_for_ever() -> None:
+        begun.set()
+        hang.wait(LIMIT_S)
+
+    stop = threading.Event()
+    answers: list[bool] = []
+    service = Service(
+        duties(forecast_for_ever, last_cycle_at=lambda: None), SystemClock(), stop, stop_deadline_s=0.2
+    )
+    thread = threading.Thread(target=lambda: answers.append(service.run()))
+    thread.start()
+    assert begun.wait(LIMIT_S)
+    stop.set()
+    thread.join(LIMIT_S)
+    hang.set()
+    assert answers == [False]

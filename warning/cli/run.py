@@ -7,6 +7,8 @@ SIGTERM and SIGINT stop it cleanly.
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 
 from warning.cli.options import add_config
 
@@ -32,5 +34,8 @@ def run(options: argparse.Namespace) -> int:
     stop_on_signals(stop)
     clock = SystemClock()
     with wired(load_configuration(options.config), clock) as parts:
-        Service(duties_of(parts, stop), clock, stop).run()
+        ended = Service(duties_of(parts, stop), clock, stop).run()
+        if not ended:
+            logging.shutdown()
+            os._exit(0)  # a job's thread would keep the interpreter waiting for a forecast nobody needs
     return 0
