@@ -1,0 +1,115 @@
+"""What a cycle came to, written back to InfluxDB for Grafana: beside the watch, never before it.
+
+The cycle hands over what is on record already and goes on. One thread writes, under one deadline;
+whatever becomes of it is told to a callback and to nobody who waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from warning.clock import monotonic_s
+from warning.errors import SourceError
+from warning.sources.csv_folder import replace_file
+from warning.sources.influx_points import Judged, lines_of
+from warning.sources.influx_settings import InfluxSettings
+from warning.sources.influx_transport import InfluxTransport
+from warning.sources.influx_writing import write_lines
+
+log = logging.getLogger(__name__)
+
+DEADLINE_S = 60.0  # the daemon's stop waits for it, within what systemd allows
+_NOTE = "write-back-failed.txt"
+
+
+class WriteBack:
+    """Writes one cycle at a time; `on_end` hears from the writing thread what went wrong, or None."""
+
+    def __init__(
+        self, settings: InfluxSettings, measurement: str, on_end: Callable[[str | None], None]
+    ) -> None:
+        self._settings = replace(settings, deadline_s=min(settings.deadline_s, DEADLINE_S))
+        self._measurement = measurement
+        self._on_end = on_end
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-back")
+        self._newest: Future[int] | None = None
+
+    def submit(self, judged: Sequence[Judged], now: datetime) -> None:
+        """Begin to write what the cycle of `now` came to, and return at once.
+
+        A cycle that still waits for its turn is left out for this newer one.
+        """
+        if self._newest is not None:
+            self._newest.cancel()
+        self._newest = self._thread.submit(self._write, tuple(judged), now)
+        self._newest.add_done_callback(self._tell)
+
+    def close(self) -> None:
+        """Wait for what was submitted, at most until its deadline."""
+        self._thread.shutdown(wait=True)
+
+    def _write(self, judged: Sequence[Judged], now: datetime) -> int:
+        ends_at = monotonic_s() + self._settings.deadline_s
+        with InfluxTransport(self._settings) as transport:
+            flux = _asks_flux(transport)
+            return write_lines(transport, self._lines(judged, now), flux=flux, ends_at=ends_at)
+
+    def _lines(self, judged: Sequence[Judged], now: datetime) -> Iterator[str]:
+        for one in judged:
+            mapping = self._settings.dam(one.reservoir.id)
+            name = one.reservoir.id if mapping is None else mapping.tag_value
+            yield from lines_of(one, name, self._measurement, now)
+
+    def _tell(self, done: Future[int]) -> None:
+        if done.cancelled():
+            self._on_end("it had not begun when the next cycle came; the server is slow")
+            return
+        error = done.exception()
+        if error is None:
+            log.info("event=write-back points=%d", done.result())
+            self._on_end(None)
+            return
+        known = isinstance(error, SourceError)
+        self._on_end(str(error) if known else f"the program failed: {error!r}")
+
+
+def note_in(folder: Path) -> Callable[[str | None], None]:
+    """Return an `on_end` that logs a failure and keeps it in `folder` until a write succeeds."""
+    return partial(_note, folder / _NOTE)
+
+
+def trouble_in(folder: Path) -> str | None:
+    """Return why what the newest cycle came to is not in InfluxDB; None where it is, or need not be."""
+    try:
+        return (folder / _NOTE).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"{folder / _NOTE} cannot be read: {error}"
+
+
+def _note(path: Path, trouble: str | None) -> None:
+    try:
+        if trouble is None:
+            path.unlink(missing_ok=True)
+            return
+        log.warning('event=write-back-failed error="%s"', trouble)
+        replace_file(path, f"{trouble}\n")
+    except (OSError, SourceError) as error:
+        log.warning('event=write-back-note error="%s"', error)
+
+
+def _asks_flux(transport: InfluxTransport) -> bool:
+    """Whether points go where 2.x takes them; the server is asked only where the names leave it open."""
+    settings = transport.settings
+    if settings.dialect != "auto":
+        return settings.dialect == "flux"
+    if settings.bucket is None or settings.database is None:
+        return settings.database is None
+    return transport.server_version().removeprefix("v").startswith("2")
