@@ -75,6 +75,7 @@ class Outcome:
     alerts: tuple[Alert, ...]
     findings: tuple[Finding, ...]
     failure: str | None = None
+    forecast: Forecast | None = None
 
 
 def run_cycle(watch: Watch) -> tuple[Outcome, ...]:
@@ -197,7 +198,7 @@ def judge_and_record(
     recorded = watch.journal.record(
         entry, lambda alert: _compose(watch, reservoir, alert, history.series, forecast, now)
     )
-    return Outcome(reservoir, assessment, recorded, findings)
+    return Outcome(reservoir, assessment, recorded, findings, forecast=forecast)
 
 
 def _alerts_to_make(
