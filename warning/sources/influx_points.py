@@ -24,11 +24,15 @@ from warning.domain.alert import Alert
 from warning.domain.assessment import Assessment
 from warning.domain.forecast import HORIZON_DAYS, QUANTILE_LEVELS, Forecast
 from warning.domain.reservoir import Reservoir, Severity
+from warning.domain.wording import quantity
 from warning.sources.line_protocol import FieldValue, instant_ns, line, noon_ns
 
 QUANTILE_FIELDS = tuple("q" + str(level).removeprefix("0.").ljust(2, "0") for level in QUANTILE_LEVELS)
 UNWATCHED = "UNWATCHED"
 CALM = "calm"
+_NO_EVIDENCE: Mapping[str, FieldValue | None] = dict.fromkeys(
+    ("severity", "evidence", "threshold", "detail", "degraded", "observed_day", "first_day", "peak_day"), ""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,7 @@ class _Points:
             "reservoir": judged.reservoir.id,
             "variable": judged.reservoir.forecast_variable.value,
         }
-        if assessment is not None:
-            fields |= _evidence(assessment)
+        fields |= _NO_EVIDENCE if assessment is None else _evidence(assessment)
         at = now if assessment is None else assessment.assessed_at
         yield from self._point("severity", {}, fields, instant_ns(at))
 
@@ -157,20 +160,44 @@ class _Points:
 
 
 def _evidence(assessment: Assessment) -> dict[str, FieldValue | None]:
-    threshold = assessment.threshold
-    return {
+    texts = {
         "severity": "" if assessment.severity is None else assessment.severity.name,
         "evidence": "" if assessment.evidence is None else assessment.evidence.value,
-        "threshold": "" if threshold is None else threshold.name,
-        "unconfirmed": assessment.unconfirmed,
-        "observed_value": assessment.observed_value,
-        "observed_day": "" if assessment.observed_day is None else assessment.observed_day.isoformat(),
-        "probability": assessment.probability,
-        "first_day": "" if assessment.first_day is None else assessment.first_day.isoformat(),
-        "peak_value": assessment.peak_value,
-        "peak_day": "" if assessment.peak_day is None else assessment.peak_day.isoformat(),
+        "threshold": "" if assessment.threshold is None else assessment.threshold.name,
+        "detail": _detail(assessment),
         "degraded": "; ".join(assessment.degraded),
     }
+    days = {
+        "observed_day": assessment.observed_day,
+        "first_day": assessment.first_day,
+        "peak_day": assessment.peak_day,
+    }
+    return {
+        **texts,
+        **{name: "" if day is None else day.isoformat() for name, day in days.items()},
+        "unconfirmed": assessment.unconfirmed,
+        "observed_value": assessment.observed_value,
+        "probability": assessment.probability,
+        "peak_value": assessment.peak_value,
+    }
+
+
+def _detail(assessment: Assessment) -> str:
+    """What the severity rests on, in one line."""
+    words = []
+    if assessment.evidence is not None and assessment.threshold is not None:
+        words.append(f"{assessment.evidence.value}: {assessment.threshold.name}")
+    if assessment.unconfirmed:
+        words.append("unconfirmed")
+    if assessment.probability is not None:
+        words.append(f"{assessment.probability:.0%} likely")
+    if assessment.observed_value is not None and assessment.observed_day is not None:
+        words.append(
+            f"{quantity(assessment.observed_value, assessment.variable)} on {assessment.observed_day}"
+        )
+    if assessment.peak_value is not None and assessment.peak_day is not None:
+        words.append(f"peak {quantity(assessment.peak_value, assessment.variable)} on {assessment.peak_day}")
+    return ", ".join(words)
 
 
 def _leads(reservoir: Reservoir, forecast: Forecast) -> Iterator[tuple[str, int]]:

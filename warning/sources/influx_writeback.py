@@ -11,12 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from pathlib import Path
 
 from warning.clock import monotonic_s
 from warning.errors import SourceError
-from warning.sources.csv_folder import replace_file
 from warning.sources.influx_points import Judged, lines_of
 from warning.sources.influx_settings import InfluxSettings
 from warning.sources.influx_transport import InfluxTransport
@@ -24,8 +21,7 @@ from warning.sources.influx_writing import write_lines
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 60.0  # the daemon's stop waits for it, within what systemd allows
-_NOTE = "write-back-failed.txt"
+DEADLINE_S = 45.0  # the daemon's stop waits for it, within what systemd allows
 
 
 class WriteBack:
@@ -47,7 +43,11 @@ class WriteBack:
         """
         if self._newest is not None:
             self._newest.cancel()
-        self._newest = self._thread.submit(self._write, tuple(judged), now)
+        try:
+            self._newest = self._thread.submit(self._write, tuple(judged), now)
+        except RuntimeError as error:  # no thread can be started
+            self._on_end(f"the program failed: {error}")
+            return
         self._newest.add_done_callback(self._tell)
 
     def close(self) -> None:
@@ -77,32 +77,6 @@ class WriteBack:
             return
         known = isinstance(error, SourceError)
         self._on_end(str(error) if known else f"the program failed: {error!r}")
-
-
-def note_in(folder: Path) -> Callable[[str | None], None]:
-    """Return an `on_end` that logs a failure and keeps it in `folder` until a write succeeds."""
-    return partial(_note, folder / _NOTE)
-
-
-def trouble_in(folder: Path) -> str | None:
-    """Return why what the newest cycle came to is not in InfluxDB; None where it is, or need not be."""
-    try:
-        return (folder / _NOTE).read_text(encoding="utf-8").strip() or None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        return f"{folder / _NOTE} cannot be read: {error}"
-
-
-def _note(path: Path, trouble: str | None) -> None:
-    try:
-        if trouble is None:
-            path.unlink(missing_ok=True)
-            return
-        log.warning('event=write-back-failed error="%s"', trouble)
-        replace_file(path, f"{trouble}\n")
-    except (OSError, SourceError) as error:
-        log.warning('event=write-back-note error="%s"', error)
 
 
 def _asks_flux(transport: InfluxTransport) -> bool:
