@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import urllib3
 from influxdb_client.client.exceptions import InfluxDBError
@@ -26,28 +25,17 @@ from urllib3 import exceptions as http_errors
 
 from warning.clock import monotonic_s
 from warning.errors import SourceError
+from warning.sources.influx_failures import MAY_PASS, RefusedError, refusal, short, shown_address
 from warning.sources.influx_settings import InfluxSettings
 
 _PIECE_BYTES = 1 << 16
 _PIECES_AHEAD = 16
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
-_MAY_PASS = frozenset({429, 502, 503, 504})
-_SHOWN_CHARACTERS = 300
 _VERSION_BYTES = 1 << 16
 _FAILURES = (InfluxDBError, http_errors.HTTPError, http.client.HTTPException, OSError, ValueError)
 
 Body = bytes | Mapping[str, object] | None
-
-
-class RefusedError(SourceError):
-    """The server answered with a status other than 2xx; what it `said` is its reason in one line."""
-
-    def __init__(self, message: str, status: int, said: str, headers: Mapping[str, str]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.said = said
-        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +215,17 @@ class InfluxTransport:
         """Put a failure of the client or the network into words."""
         where = f"{self.where}{ask.path}"
         if isinstance(error, ApiException) and error.status:
-            return _refusal(where, error)
+            headers: Mapping[str, str] = error.headers or urllib3.HTTPHeaderDict()
+            refused = refusal(where, int(error.status), error.reason, headers, error.body)
+            after = headers.get("Retry-After", "")
+            wait_s = float(after) if re.fullmatch("[0-9]{1,4}", after) else 0.0
+            return _Trouble(refused, refused.status in MAY_PASS, wait_s)
+        if isinstance(error, _UnmarkedError):
+            text = (
+                f"{where}: the answer came without its length or chunk marks, so that nobody could see if it "
+                "was cut; nothing of it is used. Is there an HTTP/1.0 proxy before InfluxDB?"
+            )
+            return _Trouble(SourceError(text), may_pass=False)
         reason = str(error.reason) if isinstance(error, ApiException) else str(error)
         if isinstance(error, http_errors.ReadTimeoutError):
             what = "the answer fell silent for" if begun else "no answer within"
@@ -238,15 +236,15 @@ class InfluxTransport:
             return _Trouble(SourceError(text), may_pass=True)
         if isinstance(error, http_errors.SSLError) or "SSL" in reason:
             text = (
-                f"{where}: TLS failed: {_short(reason)}; check that the url begins with the right one of "
+                f"{where}: TLS failed: {short(reason)}; check that the url begins with the right one of "
                 "http and https, that the certificate names this host, and that ca_file holds who signed it"
             )
             return _Trouble(SourceError(text), may_pass=False)
         if begun:
-            text = f"{where}: the answer was cut short ({_short(reason)}); nothing of it is used"
+            text = f"{where}: the answer was cut short ({short(reason)}); nothing of it is used"
             return _Trouble(SourceError(text), may_pass=True)
         text = (
-            f"{where}: no connection: {_short(reason)}; check the url, that the server runs, and that no "
+            f"{where}: no connection: {short(reason)}; check the url, that the server runs, and that no "
             "firewall or proxy stands between"
         )
         return _Trouble(SourceError(text), may_pass=True)
@@ -264,6 +262,10 @@ class _Request:
 
 class _DeadlineError(Exception):
     """The deadline came before the next piece."""
+
+
+class _UnmarkedError(ValueError):
+    """The body has no end that could be told from a cut."""
 
 
 class _Flow:
@@ -302,6 +304,7 @@ class _Flow:
             self._response = _open(client, ask)
             self.headers = self._response.headers
             try:
+                _refuse_unmarked(self._response)
                 while not self._abandoned.is_set() and (piece := self._response.read1(_PIECE_BYTES)):
                     self._hand_over(piece)
             finally:
@@ -339,36 +342,12 @@ def _open(client: InfluxDBClient, ask: _Request) -> urllib3.BaseHTTPResponse:
     )
 
 
-def _refusal(where: str, error: ApiException) -> _Trouble:
-    status, said = int(error.status), _said(error.body)
-    headers: Mapping[str, str] = error.headers or urllib3.HTTPHeaderDict()
-    if status in (401, 403):
-        remedy = "check token, user and password of the source, and that they may do this"
-    elif status == 404:
-        remedy = "check the url, org, bucket and database of the source"
-    elif 300 <= status < 400:
-        remedy = f"it points to {headers.get('Location', 'another address')}; set url to that server"
-    elif status in _MAY_PASS:
-        remedy = "the server or a proxy before it is overloaded or starting; it may pass"
-    else:
-        remedy = "the server's log says more"
-    refused = f"refused with status {status} {error.reason or ''}".rstrip()
-    text = f"{where}: {refused}: {said or 'no reason given'}; {remedy}"
-    retry_after = headers.get("Retry-After", "")
-    wait_s = float(retry_after) if re.fullmatch(r"[0-9]{1,4}", retry_after) else 0.0
-    return _Trouble(RefusedError(text, status, said, headers), status in _MAY_PASS, wait_s)
-
-
-def _said(body: bytes | str | None) -> str:
-    """Return what the server gave as its reason, in one line."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        return _short(text)
-    if isinstance(answer, dict):
-        return _short(str(answer.get("error") or answer.get("message") or text))
-    return _short(text)
+def _refuse_unmarked(response: urllib3.BaseHTTPResponse) -> None:
+    """Raise _UnmarkedError where a cut body would look like a whole one."""
+    headers = response.headers
+    marked = "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
+    if not marked and response.status != http.client.NO_CONTENT:
+        raise _UnmarkedError
 
 
 def _version_in(headers: Mapping[str, str], body: bytes) -> str:
@@ -386,17 +365,6 @@ def _after_attempts(error: SourceError, attempts: int) -> SourceError:
     if attempts > 1:
         error.args = (f"{error} ({attempts} attempts)",)
     return error
-
-
-def shown_address(url: str) -> str:
-    """Return the address without what may be secret in it: user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARACTERS else line[:_SHOWN_CHARACTERS] + "…"
 
 
 def _ms(seconds: float) -> int:
