@@ -33,7 +33,8 @@ class Fault(StrEnum):
     ERROR_TABLE = "error table after the rows"
     CUT_CHUNKS = "closed in the middle, without the last chunk"
     CUT_UNFRAMED = "closed in the middle of a body without chunks or length"
-    CUT_AT_A_LINE_UNFRAMED = "closed between two rows of a body without chunks or length"
+    CUT_BEHIND_PROXY = "cut in the middle of a row, and passed on as whole chunks"
+    CUT_AT_A_LINE_BEHIND_PROXY = "cut between two rows, and passed on as whole chunks"
     LOGIN_PAGE = "a web page with status 200"
     JSON_ERROR = "an error in JSON with status 200"
 
@@ -165,15 +166,16 @@ class _Handler(BaseHTTPRequestHandler):
             Fault.LOGIN_PAGE: lambda _: self._send(200, LOGIN_PAGE, "text/html; charset=utf-8"),
             Fault.JSON_ERROR: lambda _: self._send(200, JSON_ERROR, "application/json"),
             Fault.CUT_UNFRAMED: self._unframed,
-            Fault.CUT_AT_A_LINE_UNFRAMED: self._unframed,
         }
         answers.get(self.server.fault, self._chunked)(asked["dialect"]["annotations"])
 
     def _chunked(self, annotations: Sequence[str]) -> None:
         self._head(200, "text/csv; charset=utf-8", ("Transfer-Encoding", "chunked"))
         pieces = list(encode(self.server.tables, annotations))
-        if self.server.fault is Fault.CUT_CHUNKS:
+        if self.server.fault in (Fault.CUT_CHUNKS, Fault.CUT_BEHIND_PROXY):
             pieces = [*pieces[:-2], pieces[-2][:-10]]
+        if self.server.fault is Fault.CUT_AT_A_LINE_BEHIND_PROXY:
+            pieces = pieces[:-1]
         if self.server.fault is Fault.ERROR_TABLE:
             error = 'runtime error: unexpected EOF, while reading "tsm1"'
             pieces[-1] = encode_error(error, annotations, written=len(pieces) > 1)
@@ -187,8 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _unframed(self, annotations: Sequence[str]) -> None:
         self._head(200, "text/csv; charset=utf-8", ("Connection", "close"))
         body = b"".join([*encode(self.server.tables, annotations)][:-1])
-        at_a_line = self.server.fault is Fault.CUT_AT_A_LINE_UNFRAMED
-        self.wfile.write(body if at_a_line else body[:-10])
+        self.wfile.write(body[:-10])
         self.close_connection = True
 
     def _send(self, status: int, body: bytes, kind: str) -> None:

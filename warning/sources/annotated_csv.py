@@ -7,13 +7,13 @@ the server meets in mid-answer comes, with status 200, as a table of its own wit
 and `reference`.
 
 How a whole answer is known: HTTP's framing (chunks or a length) is the transport's to check, but a
-proxy that asks the server by HTTP/1.0, as nginx does unless told otherwise, frames a broken answer
-as a whole one. So it must also end in the empty line that the server writes after the last table: a
-body cut anywhere else is refused. That a cut falls just behind the empty line before a change of
-schema, with the framing lost too, stays possible: two bytes of the answer.
+proxy that asks the server by HTTP/1.0, as nginx does unless told otherwise, passes a broken answer
+on in whole chunks. So it must also end in the empty line that the server writes after the last
+table; a body cut anywhere else is refused. What remains is such a proxy and a cut right behind the
+empty line before a change of schema: one place among all bytes of the answer.
 A marker of our own at the end cannot be had: a script's results are sent in random order (Flux
 ranges over a Go map), and two that share a source wait for each other for ever once one has more
-than 1,000 tables (its queue's length).
+than 1,000 tables (the length of its queue).
 """
 
 from __future__ import annotations
