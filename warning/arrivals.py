@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 
 from warning.clock import local_day
 from warning.domain.reservoir import Reservoir
-from warning.sources.csv_folder import CsvFolderSource
+from warning.errors import SourceError
+from warning.ops.logs import pairs
+from warning.sources.source import ReadingSource
+
+log = logging.getLogger(__name__)
+
+_DAYS_LOOKED_AT = 60  # what is corrected further back waits for the daily cycle
 
 
 class Arrivals:
-    """Remembers what the source held when a cycle last read it; corrections of old days count too."""
+    """Remembers what the source held when a cycle last read it; corrections of recent days count too."""
 
-    def __init__(self, source: CsvFolderSource, reservoirs: tuple[Reservoir, ...]) -> None:
+    def __init__(self, source: ReadingSource, reservoirs: tuple[Reservoir, ...]) -> None:
         self._source = source
         self._reservoirs = reservoirs
         self._seen = b""
@@ -28,8 +35,13 @@ class Arrivals:
 
     def _fingerprint(self, now: datetime) -> bytes:
         newest_day = max(local_day(now, reservoir.time_zone) for reservoir in self._reservoirs)
-        fleet = self._source.read([reservoir.id for reservoir in self._reservoirs], last_day=newest_day)
+        first_day = newest_day - timedelta(days=_DAYS_LOOKED_AT)
         digest = hashlib.sha256()
+        try:
+            fleet = self._source.read([r.id for r in self._reservoirs], newest_day, first_day)
+        except SourceError as error:
+            log.warning(pairs("source unreadable", error=str(error)))
+            return b"unreadable"  # that it has become so is news: the cycle says it to people
         for reservoir_id, raw in sorted(fleet.readings.items()):
             digest.update(reservoir_id.encode())
             digest.update(raw.days.tobytes())

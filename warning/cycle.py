@@ -36,7 +36,7 @@ from warning.forecasting.registry import Registry
 from warning.journal.entries import CycleEntry
 from warning.journal.journal import Journal
 from warning.ops.logs import pairs
-from warning.sources.csv_folder import CsvFolderSource
+from warning.sources.source import ReadingSource
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Watch:
     recipients: tuple[Recipient, ...]
     retry: RetryPolicy
     configuration_digest: str
-    source: CsvFolderSource
+    source: ReadingSource
     registry: Registry
     forecaster: Forecaster
     journal: Journal
