@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 from warning.domain.alert import Alert
 from warning.domain.assessment import Assessment
@@ -45,9 +45,15 @@ class Judged:
     alerts: tuple[Alert, ...]
 
 
-def lines_of(judged: Judged, dam: str, measurement: str, now: datetime) -> Iterator[str]:
-    """Yield every point of one dam; `dam` is what the server calls it, `now` stands in for a failed dam."""
-    points = _Points(measurement, dam)
+def lines_of(
+    judged: Judged, dam: str, measurement: str, now: datetime, day_starts_at: time = time(0)
+) -> Iterator[str]:
+    """Yield every point of one dam.
+
+    `dam` is what the server calls it, `now` stands in for the assessment of a failed dam, and
+    `day_starts_at` is the local clock at which the dam's day begins.
+    """
+    points = _Points(measurement, dam, day_starts_at)
     yield from points.severity(judged, now)
     yield from points.alerts(judged)
     if judged.assessment is not None:
@@ -60,9 +66,10 @@ def lines_of(judged: Judged, dam: str, measurement: str, now: datetime) -> Itera
 
 
 class _Points:
-    def __init__(self, measurement: str, dam: str) -> None:
+    def __init__(self, measurement: str, dam: str, day_starts_at: time) -> None:
         self._measurement = measurement
         self._dam = dam
+        self._day_starts_at = day_starts_at
 
     def forecast(self, reservoir: Reservoir, forecast: Forecast) -> Iterator[str]:
         common: dict[str, FieldValue | None] = {
@@ -72,7 +79,7 @@ class _Points:
             "variable": reservoir.forecast_variable.value,
             "issued_at": _iso(forecast.issued_at),
         }
-        for row, (lead, time_ns) in enumerate(_leads(reservoir, forecast)):
+        for row, (lead, time_ns) in enumerate(self._leads(reservoir, forecast)):
             quantiles = map(float, forecast.quantiles[row])
             values = dict(zip(QUANTILE_FIELDS, quantiles, strict=True))
             numbers = {"mean": float(forecast.mean[row]), "skill": float(forecast.skill[row])}
@@ -85,7 +92,7 @@ class _Points:
             if len(outlook.probabilities) != HORIZON_DAYS:
                 continue
             threshold = outlook.threshold
-            for row, (lead, time_ns) in enumerate(_leads(reservoir, forecast)):
+            for row, (lead, time_ns) in enumerate(self._leads(reservoir, forecast)):
                 fields: dict[str, FieldValue | None] = {
                     "probability": float(outlook.probabilities[row]),
                     "value": threshold.value,
@@ -99,7 +106,7 @@ class _Points:
     def weights(self, reservoir: Reservoir, forecast: Forecast) -> Iterator[str]:
         if not forecast.weights:
             return
-        for row, (lead, time_ns) in enumerate(_leads(reservoir, forecast)):
+        for row, (lead, time_ns) in enumerate(self._leads(reservoir, forecast)):
             fields: dict[str, FieldValue | None] = {
                 f"weight_{expert}": float(weights[row]) for expert, weights in forecast.weights.items()
             }
@@ -151,6 +158,11 @@ class _Points:
             }
             yield from self._point("alert", {"alert": alert.kind.value}, fields, instant_ns(alert.created_at))
 
+    def _leads(self, reservoir: Reservoir, forecast: Forecast) -> Iterator[tuple[str, int]]:
+        """Yield each lead as a tag, with the time of its valid day."""
+        for lead in range(1, HORIZON_DAYS + 1):
+            yield str(lead), noon_ns(forecast.valid_day(lead), reservoir.time_zone, self._day_starts_at)
+
     def _point(
         self, kind: str, tags: Mapping[str, str], fields: Mapping[str, FieldValue | None], time_ns: int
     ) -> Iterator[str]:
@@ -198,12 +210,6 @@ def _detail(assessment: Assessment) -> str:
     if assessment.peak_value is not None and assessment.peak_day is not None:
         words.append(f"peak {quantity(assessment.peak_value, assessment.variable)} on {assessment.peak_day}")
     return ", ".join(words)
-
-
-def _leads(reservoir: Reservoir, forecast: Forecast) -> Iterator[tuple[str, int]]:
-    """Yield each lead as a tag, with the time of its valid day."""
-    for lead in range(1, HORIZON_DAYS + 1):
-        yield str(lead), noon_ns(forecast.valid_day(lead), reservoir.time_zone)
 
 
 def _state(stands: Severity | None, *, watched: bool) -> str:

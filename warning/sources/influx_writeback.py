@@ -14,6 +14,7 @@ from datetime import datetime
 
 from warning.clock import monotonic_s
 from warning.errors import SourceError
+from warning.sources.influx_dialect import dialect_of
 from warning.sources.influx_points import Judged, lines_of
 from warning.sources.influx_settings import InfluxSettings
 from warning.sources.influx_transport import InfluxTransport
@@ -57,14 +58,14 @@ class WriteBack:
     def _write(self, judged: Sequence[Judged], now: datetime) -> int:
         ends_at = monotonic_s() + self._settings.deadline_s
         with InfluxTransport(self._settings) as transport:
-            flux = _asks_flux(transport)
+            flux = dialect_of(transport).flux
             return write_lines(transport, self._lines(judged, now), flux=flux, ends_at=ends_at)
 
     def _lines(self, judged: Sequence[Judged], now: datetime) -> Iterator[str]:
         for one in judged:
             mapping = self._settings.dam(one.reservoir.id)
             name = one.reservoir.id if mapping is None else mapping.tag_value
-            yield from lines_of(one, name, self._measurement, now)
+            yield from lines_of(one, name, self._measurement, now, self._settings.day_starts_at)
 
     def _tell(self, done: Future[int]) -> None:
         if done.cancelled():
@@ -77,13 +78,3 @@ class WriteBack:
             return
         known = isinstance(error, SourceError)
         self._on_end(str(error) if known else f"the program failed: {error!r}")
-
-
-def _asks_flux(transport: InfluxTransport) -> bool:
-    """Whether points go where 2.x takes them; the server is asked only where the names leave it open."""
-    settings = transport.settings
-    if settings.dialect != "auto":
-        return settings.dialect == "flux"
-    if settings.bucket is None or settings.database is None:
-        return settings.database is None
-    return transport.server_version().removeprefix("v").startswith("2")

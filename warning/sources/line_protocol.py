@@ -37,9 +37,11 @@ def instant_ns(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def noon_ns(day: date, zone: ZoneInfo) -> int:
-    """Return the nanoseconds of the instant that stands for a dam's day: noon on its clocks."""
-    return instant_ns(datetime.combine(day, time(12), tzinfo=zone))
+def noon_ns(day: date, zone: ZoneInfo, day_starts_at: time = time(0)) -> int:
+    """Return the nanoseconds of the instant that stands for a dam's day: the noon within it."""
+    noon = time(12)
+    within = day if day_starts_at <= noon else day + timedelta(days=1)
+    return instant_ns(datetime.combine(within, noon, tzinfo=zone))
 
 
 def _bare(name: str) -> str:
