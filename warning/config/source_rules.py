@@ -238,6 +238,13 @@ def _check_login(draft: SourceDraft, complaints: Complaints) -> None:
             expected="a token (InfluxDB 2 and 3), or user and password (InfluxDB 1), or none of them",
             remedy="remove one of the two",
         )
+    if draft.dialect == "flux" and draft.token is None and draft.user is not None:
+        complaints.add(
+            (*_TABLE, "user"),
+            found='user and password beside dialect = "flux"',
+            expected="a token: Flux takes nothing else",
+            remedy='write token = "file:PATH" in their place',
+        )
     for name, value, other_name, other in (
         ("password", draft.password, "user", draft.user),
         ("user", draft.user, "password", draft.password),
