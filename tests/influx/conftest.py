@@ -1,4 +1,4 @@
-"""A real InfluxDB 1.6 server on loopback, in a folder that goes when the tests end."""
+"""A real InfluxDB 1.6 server on loopback, in a folder that goes when the tests end; a stand-in for faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -106,6 +108,71 @@ class InfluxServer:
         return {"Authorization": "Basic " + base64.b64encode(pair).decode()}
 
 
+class Exchange:
+    """One request as a stand-in received it, and the connection to answer it on."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        head = b""
+        while b"\r\n\r\n" not in head:
+            got = connection.recv(65536)
+            if not got:
+                raise ConnectionError
+            head += got
+        head, _, self.body = head.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        self.method, self.target, _ = first.split(" ", 2)
+        self.headers = {k.lower(): v for k, _, v in (one.partition(": ") for one in lines)}
+        address = urllib.parse.urlsplit(self.target)
+        self.path, self.query = address.path, dict(urllib.parse.parse_qsl(address.query))
+        while len(self.body) < int(self.headers.get("content-length", 0)):
+            self.body += connection.recv(65536)
+
+    def send(self, data: bytes) -> None:
+        self.connection.sendall(data)
+
+    def answer(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
+        """Answer whole, with a length."""
+        self.head(status, **{"Content-Length": str(len(body)), **headers})
+        self.send(body)
+
+    def head(self, status: int = 200, **headers: str) -> None:
+        lines = [f"HTTP/1.1 {status} Stood-In", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+        self.send("\r\n".join([*lines, "", ""]).encode())
+
+    def chunk(self, data: bytes) -> None:
+        self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+class StandIn(socketserver.ThreadingTCPServer):
+    """A stand-in server that plays `script` for each request: for faults no real server shows on demand."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+    def __init__(self, script: Callable[[Exchange], None]) -> None:
+        super().__init__(("127.0.0.1", 0), _StandInHandler)
+        self.script = script
+        self.exchanges: list[Exchange] = []
+        self.over = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+
+class _StandInHandler(socketserver.BaseRequestHandler):
+    server: StandIn
+
+    def handle(self) -> None:
+        try:
+            while not self.server.over.is_set():
+                exchange = Exchange(self.request)
+                self.server.exchanges.append(exchange)
+                self.server.script(exchange)
+        except (ConnectionError, OSError):
+            return
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -165,9 +232,25 @@ def make_influxd(tmp_path: Path) -> Iterator[Callable[..., InfluxServer]]:
 
 
 @pytest.fixture
+def stand_in() -> Iterator[Callable[[Callable[[Exchange], None]], StandIn]]:
+    """Start stand-in servers, each with its script."""
+    servers: list[StandIn] = []
+
+    def start(script: Callable[[Exchange], None]) -> StandIn:
+        servers.append(StandIn(script))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.over.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
 def database(influxd: InfluxServer, request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database of the test's own."""
     name = f"dams_{abs(hash(request.node.nodeid)):x}"
-    influxd.ask(f'CREATE DATABASE "{name}"')
+    influxd.ask(f'CREATE DATABASE "{name}" WITH DURATION INF SHARD DURATION 520w NAME "autogen"')
     yield name
     influxd.ask(f'DROP DATABASE "{name}"')

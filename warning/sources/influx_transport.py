@@ -12,6 +12,7 @@ import http.client
 import json
 import queue
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +61,7 @@ class InfluxTransport:
                 org=settings.org or "",
                 timeout=(_ms(settings.read_timeout_s), _ms(settings.read_timeout_s)),
                 verify_ssl=settings.verify_tls,
-                ssl_ca_cert=None if settings.ca_file is None else str(settings.ca_file),
+                ssl_context=_trusting(settings),
                 proxy=settings.proxy,
             )
         except (OSError, ValueError, http_errors.HTTPError) as error:
@@ -359,6 +360,13 @@ def _version_in(headers: Mapping[str, str], body: bytes) -> str:
     except ValueError:
         return ""
     return str(answer.get("version", "")) if isinstance(answer, dict) else ""
+
+
+def _trusting(settings: InfluxSettings) -> ssl.SSLContext | None:
+    """Return a context that trusts who signed `ca_file` alone; None for whom the system trusts."""
+    if settings.ca_file is None or not settings.verify_tls:
+        return None
+    return ssl.create_default_context(cafile=str(settings.ca_file))
 
 
 def _after_attempts(error: SourceError, attempts: int) -> SourceError:

@@ -174,7 +174,7 @@ def read_blocks(series: Iterable[Series], dam_tag: str, where: str) -> Iterator[
     for one in series:
         if not one.rows:
             continue
-        cells = dict(zip(one.columns, zip(*one.rows, strict=True), strict=True))
+        cells = _cells(one, where)
         times = _times(cells.pop("time", ()), where)
         if dam_tag in one.tags:
             yield from _blocks(one.tags[dam_tag], times, cells, where)
@@ -288,6 +288,16 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
 
 
+def _cells(series: Series, where: str) -> dict[str, tuple[Any, ...]]:
+    try:
+        return dict(zip(series.columns, zip(*series.rows, strict=True), strict=True))
+    except (TypeError, ValueError) as error:
+        raise SourceError(
+            f"{where}: the answer holds a row that has not one cell for each of the columns "
+            f"{', '.join(map(str, series.columns))}; {_UNUSED}"
+        ) from error
+
+
 def _blocks(dam: str, times: TimeArray, cells: Mapping[str, Sequence[Any]], where: str) -> Iterator[Block]:
     for column, values in cells.items():
         yield Block(dam, column, times, _numbers(dam, column, values, where))
@@ -310,7 +320,11 @@ def _numbers(dam: str, column: str, values: Sequence[Any], where: str) -> FloatA
             f"{where}: the field {column!r} of {dam!r} holds {found!r}, expected numbers; {_UNUSED}. "
             "Name another field, or write this one as float"
         )
-    numbers = np.array(values, dtype=np.float64)  # null becomes NaN
+    too_large = SourceError(f"{where}: the field {column!r} of {dam!r} holds a number too large; {_UNUSED}")
+    try:
+        numbers = np.array(values, dtype=np.float64)  # null becomes NaN
+    except OverflowError as error:
+        raise too_large from error
     if np.isinf(numbers).any():
-        raise SourceError(f"{where}: the field {column!r} of {dam!r} holds a number too large; {_UNUSED}")
+        raise too_large
     return numbers
