@@ -61,7 +61,7 @@ clear_value = 299.0
 
 
 def write_configuration(folder: Path, url: str, database: str, *dams: str, more: str = "") -> Path:
-    """Write the three files; each of `dams` is an id, or an id, a colon and its tag. `more` goes to [source]."""
+    """Write the three files; each of `dams` is an id, or an id, ":" and its tag. `more` goes to [source]."""
     folder.mkdir(exist_ok=True)
     (folder / "warning.toml").write_text(WARNING.format(url=url, database=database, more=more))
     (folder / "recipients.toml").write_text(RECIPIENTS)

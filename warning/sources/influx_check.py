@@ -86,7 +86,9 @@ def _values(body: bytes, where: str) -> Iterable[str]:
             if row.get("error"):
                 raise SourceError(f"{where}: the server answered with an error: {row['error'][:_SHOWN]}")
             if row.get("_value"):
-                yield row["_value"]
+                yield row["_value"].replace("\r\n", "\n")  # as Go's CSV writer puts it
+    if text.strip() and not text.endswith("\r\n\r\n"):  # as the server ends a whole answer
+        raise SourceError(f"{where}: the answer was cut short; nothing of it is used")
 
 
 def _tag_values(transport: InfluxTransport, settings: InfluxSettings, ends_at: float) -> tuple[str, ...]:
