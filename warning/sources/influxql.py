@@ -203,7 +203,7 @@ class _Answer:
     def take(self, line: bytes) -> Iterator[Series]:
         try:
             found = json.loads(line, parse_constant=_refuse_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._not_understood(line, error)
         if not isinstance(found, dict):
             self._not_understood(line, ValueError("no JSON object"))
@@ -215,8 +215,8 @@ class _Answer:
         self._refuse_error(result)
         self._objects += 1
         every = result.get("series") or []
-        self._partial = bool(result.get("partial")) or any(bool(one.get("partial")) for one in every)
         try:
+            self._partial = bool(result.get("partial")) or any(bool(one.get("partial")) for one in every)
             series = [Series(s.get("tags") or {}, tuple(s["columns"]), s.get("values") or []) for s in every]
         except (KeyError, TypeError, AttributeError) as error:
             self._not_understood(line, error)
@@ -247,7 +247,7 @@ class _Answer:
         start = line[:_SHOWN_BYTES].decode("utf-8", "replace").strip()
         if start.startswith("<"):
             text = f"the answer is a web page ({start}), expected JSON; does the url lead to InfluxDB itself?"
-        elif start.startswith("{") and isinstance(error, json.JSONDecodeError) and not line.endswith(b"}"):
+        elif start.startswith("{") and not line.endswith(b"\n"):
             text = f"the answer was cut short after {self._objects} whole chunks; {_UNUSED}"
         else:
             text = f"the answer is not what InfluxQL answers ({error}): {start!r}; {_UNUSED}"
@@ -265,22 +265,22 @@ def _remedy(message: str) -> str:
 
 
 def _lines(pieces: Iterable[bytes], answer: _Answer) -> Iterator[bytes]:
-    """Yield the body line by line, without line ends and blank lines; the last may lack its end."""
+    """Yield the body line by line, each with its end, which the last lacks where it was cut."""
     waiting: list[bytes] = []
     waiting_bytes = 0
     for piece in pieces:
         *whole, rest = piece.split(b"\n")
         for part in whole:
-            line = b"".join([*waiting, part]).strip()
+            line = b"".join([*waiting, part, b"\n"])
             waiting, waiting_bytes = [], 0
-            if line:
+            if line.strip():
                 yield line
         waiting.append(rest)
         waiting_bytes += len(rest)
         if waiting_bytes > _LONGEST_LINE_BYTES:
             answer.refuse_long_line()
-    line = b"".join(waiting).strip()
-    if line:
+    line = b"".join(waiting)
+    if line.strip():
         yield line
 
 
