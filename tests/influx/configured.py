@@ -30,7 +30,8 @@ daily_at = "06:30"
 time_zone = "UTC"
 
 [mail]
-host = "mail.example.org"
+host = "127.0.0.1"
+port = 9
 security = "none"
 from_address = "dams@example.org"
 """
