@@ -44,7 +44,8 @@ class InfluxSource:
         Raises SourceError when the answer as a whole is not to be trusted; a dam without readings
         is among the failures.
         """
-        mapped = {reservoir_id: self.settings.dam(reservoir_id) for reservoir_id in reservoir_ids}
+        known = {dam.reservoir_id: dam for dam in self.settings.dams}
+        mapped = {reservoir_id: known.get(reservoir_id) for reservoir_id in reservoir_ids}
         dams = [dam for dam in mapped.values() if dam is not None]
         failures = {i: "the source maps no series to this dam" for i, dam in mapped.items() if dam is None}
         if not dams:
