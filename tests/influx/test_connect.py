@@ -53,14 +53,14 @@ def test_a_fleet_that_reports_is_found_sound(check: Check, influxd: InfluxServer
     assert status == 0, text
     assert f"reservoir in {database} at {influxd.url} (InfluxDB 1, asked in InfluxQL)" in text
     assert "Every dam's readings are there and fresh." in text
-    assert "MISSING" not in text
+    assert "TROUBLE" not in text
 
 
 def test_a_dam_that_nobody_writes_is_named(check: Check, influxd: InfluxServer, database: str) -> None:
     influxd.put(database, points("oroville", range(30)))
     status, text = check("oroville", "folsom")
     assert status == 1
-    (line,) = [line for line in text.splitlines() if line.startswith("  folsom: ") and "MISSING" in line]
+    (line,) = [line for line in text.splitlines() if line.startswith("  folsom: ") and "TROUBLE" in line]
     assert "no readings" in line
     assert "  oroville: newest level_m" in text
 
@@ -97,7 +97,7 @@ def test_a_dam_without_what_it_is_forecast_by_is_named(
     status, text = check("oroville", "folsom")
     assert status == 1
     assert "folsom: newest inflow_m3s" in text
-    assert "MISSING: it has no level_m, its forecast variable" in text
+    assert "TROUBLE: it has no level_m, its forecast variable" in text
 
 
 def test_dams_of_the_server_that_nobody_configured_are_listed(
@@ -172,7 +172,7 @@ def test_a_folder_of_files_is_looked_at_in_the_same_way(
     source = text[text.index("[source]") : text.index("[schedule]")]
     path.write_text(text.replace(source, f'[source]\nkind = "csv"\nfolder = "{tmp_path / "readings"}"\n'))
     assert main(["check-config", "--connect", "--config", str(folder)]) == 1
-    assert "MISSING" in capsys.readouterr().out
+    assert "TROUBLE" in capsys.readouterr().out
     (tmp_path / "readings").mkdir()
     today = datetime.now(UTC).date()
     (tmp_path / "readings" / "oroville.csv").write_text(f"date,level_m\n{today - timedelta(days=1)},270\n")
@@ -180,5 +180,5 @@ def test_a_folder_of_files_is_looked_at_in_the_same_way(
     assert main(["check-config", "--connect", "--config", str(folder)]) == 1
     text = capsys.readouterr().out
     assert f"oroville: newest level_m {today - timedelta(days=1)}\n" in text
-    assert "folsom: no readings · MISSING: " in text
+    assert "folsom: no readings · TROUBLE: " in text
     assert "no dam is configured for: shasta" in text

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HELP = "check the configuration and say what it means"
 EXAMPLE = "dam-warning check-config --connect --config /etc/dam-warning"
 
+_MOST_SOUND_DAMS = 50
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--connect", action="store_true", help="look into the source of readings as well")
@@ -94,19 +96,20 @@ def _text(configuration: Configuration, inspection: Inspection | None, now: date
         return lines[0]
     server = f" ({inspection.server})" if inspection.server else ""
     lines += ["", f"The source: {source_words(configuration.source)}{server}"]
-    lines += [f"  MISSING: {trouble}" for trouble in inspection.troubles]
-    lines += [_dam_line(dam) for dam in inspection.dams]
+    lines += [f"  TROUBLE: {trouble}" for trouble in inspection.troubles]
+    sound = [dam for dam in inspection.dams if dam.trouble is None]
+    lines += [_dam_line(dam) for dam in inspection.dams if dam.trouble is not None]
+    lines += [_dam_line(dam) for dam in sound[:_MOST_SOUND_DAMS]]
+    if len(sound) > _MOST_SOUND_DAMS:
+        lines.append(f"  … and {len(sound) - _MOST_SOUND_DAMS:,} more dams whose readings are fresh")
     if inspection.not_configured:
         lines.append(f"  no dam is configured for: {', '.join(inspection.not_configured)}")
-    verdict = (
-        "Every dam's readings are there and fresh."
-        if inspection.sound
-        else "Something is missing, see above."
-    )
-    return "\n".join([*lines, f"  {verdict}"])
+    if inspection.sound:
+        lines.append("  Every dam's readings are there and fresh.")
+    return "\n".join(lines)
 
 
 def _dam_line(dam: DamSeen) -> str:
     newest = ", ".join(f"{variable} {day}" for variable, day in dam.newest.items())
     words = f"newest {newest}" if newest else "no readings"
-    return f"  {dam.id}: {words}" + (f" · MISSING: {dam.trouble}" if dam.trouble else "")
+    return f"  {dam.id}: {words}" + (f" · TROUBLE: {dam.trouble}" if dam.trouble else "")

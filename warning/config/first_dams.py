@@ -93,8 +93,8 @@ def _dam_lines(dam: FirstDam, severities: Sequence[Severity]) -> Iterator[str]:
 def _limit_lines(dam: FirstDam, variable: Variable) -> Iterator[str]:
     """Bounds as keys, screening as comments: a limit that is set no longer follows the record."""
     bounds = derive_bounds(dam.readings)
-    yield "# What is physically possible, generously, from the range of its record; better, from the"
-    yield "# empty pool to well above the crest of the dam."
+    yield "# What is physically possible; here, generously, by its record. Better: from the empty pool to"
+    yield "# well above the crest of the dam."
     yield f"[reservoirs.{dam.id}.limits]"
     for one in Variable:
         if dam.storage_in_percent and one is Variable.STORAGE_M3:
@@ -105,8 +105,8 @@ def _limit_lines(dam: FirstDam, variable: Variable) -> Iterator[str]:
         elif one is variable:
             yield f"{one} = {_OPEN}"
     yield ""
-    yield "# What counts as a doubtful reading is derived from the record, now as follows. A line that is"
-    yield "# uncommented stays as it is."
+    yield "# What counts as a doubtful reading is derived from the record, at present so. Uncomment a line to"
+    yield "# keep it as it is."
     yield f"[reservoirs.{dam.id}.screening]"
     readings = dam.readings
     if dam.storage_in_percent:

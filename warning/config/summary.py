@@ -49,8 +49,8 @@ def _field_lines(source: CsvSource | InfluxdbSource) -> list[str]:
     if isinstance(source, CsvSource):
         return []
     return [
-        f"  {variable}: field {stored.field} in {stored.unit}, the {stored.daily} of each day that begins at "
-        f"{source.day_starts_at:%H:%M}"
+        f'  {variable}: field "{stored.field}" in {stored.unit}, the {stored.daily} of each day'
+        f" that begins at {source.day_starts_at:%H:%M}"
         for variable, stored in source.fields.items()
     ]
 

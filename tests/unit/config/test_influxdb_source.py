@@ -114,7 +114,7 @@ def test_no_secret_is_shown(folder: Path) -> None:
 def test_the_summary_names_the_server_and_the_units(folder: Path) -> None:
     text = summary(load_configuration(folder, ENVIRONMENT))
     assert "readings from reservoir in readings at https://influxdb.example.org:8086" in text
-    assert "level_m: field level in ft, the last of each day that begins at 00:00" in text
+    assert 'level_m: field "level" in ft, the last of each day that begins at 00:00' in text
 
 
 def test_the_source_is_known_before_there_are_dams(folder: Path) -> None:
