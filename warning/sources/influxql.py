@@ -212,6 +212,8 @@ class _Answer:
         if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
             self._not_understood(line, ValueError("not the results of one statement"))
         result = results[0]
+        if result.get("statement_id", 0) != 0:
+            self._not_understood(line, ValueError("not the results of one statement"))
         self._refuse_error(result)
         self._objects += 1
         every = result.get("series") or []
