@@ -38,9 +38,12 @@ def run(options: argparse.Namespace) -> int:
     configuration = _sound_configuration(options)
     inspection, now = None, SystemClock().now()
     if options.connect:
+        from warning.cli.progress import ProgressBar
         from warning.connecting import inspect_source
 
-        inspection = inspect_source(configuration, now)
+        with ProgressBar() as progress:
+            progress("looking into the source", 0.0)
+            inspection = inspect_source(configuration, now)
     if options.json:
         print(json.dumps(_json(configuration, inspection)))
     else:

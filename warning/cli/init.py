@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from warning.cli.progress import ProgressBar
     from warning.config.first_dams import first_reservoirs
     from warning.config.loading import RESERVOIRS_FILE, load_service
     from warning.config.summary import source_words
@@ -34,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
     output: Path = options.output or options.config / RESERVOIRS_FILE
     refuse_existing(output)
     service = load_service(options.config)
-    found = find_dams(service.source)
+    with ProgressBar() as progress:
+        progress("reading the source", 0.0)
+        found = find_dams(service.source)
     for name, reason in found.left_out.items():
         print(f"left out: {name}: {reason}")
     where = source_words(service.source)
