@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from warning.cli.main import build_parser
 from warning.config.configuration import InfluxdbSource
 from warning.config.loading import load_configuration
 from warning.service import STOP_DEADLINE_S
@@ -45,6 +46,16 @@ def test_the_head_says_that_it_was_never_run_and_how_to_begin(deploy: Path) -> N
     assert all(line.startswith("#") for line in head.splitlines() if line)
     for owned in OWN_FILES | {"secrets"}:
         assert owned.removeprefix("./") in head
+
+
+def test_the_commands_in_the_head_are_commands_of_the_program(deploy: Path) -> None:
+    head = (deploy / "compose.yaml").read_text(encoding="utf-8").partition("\nname:")[0]
+    calls = re.findall(
+        r"docker compose run --rm .*?dam-warning (.*?)(?: {2,}#.*)?$", head, flags=re.MULTILINE
+    )
+    assert len(calls) == 3
+    for call in calls:
+        assert build_parser().parse_args(call.split()).command == call.split()[0]
 
 
 def test_every_image_is_pinned_to_a_version(compose: dict[str, Any]) -> None:

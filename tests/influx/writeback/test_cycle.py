@@ -20,6 +20,7 @@ import pytest
 from warning.cli.main import main
 from warning.clock import FixedClock
 from warning.config.loading import load_configuration
+from warning.config.problems import InvalidConfigurationError
 from warning.demo.mailbox import Mailbox
 from warning.wiring import troubles_beside_the_record, wired
 
@@ -200,6 +201,15 @@ def test_nothing_is_written_where_the_admin_wants_nothing_written(world: World, 
     with a_cycle(world.configure(influxd.url, enabled=False)):
         pass
     assert written_kinds(influxd, world.database) == set()
+
+
+def test_forecasts_are_never_written_among_the_readings(world: World, influxd: Any) -> None:
+    config = world.configure(influxd.url)
+    path = config / "warning.toml"
+    path.write_text(path.read_text().replace("enabled = true", 'measurement = "reservoir"'))
+    with pytest.raises(InvalidConfigurationError, match=r"source\.write_back\.measurement") as refused:
+        load_configuration(config)
+    assert "where the readings are" in str(refused.value)
 
 
 def test_what_was_written_does_not_come_back_as_readings(world: World, influxd: Any) -> None:

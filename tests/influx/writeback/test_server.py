@@ -232,7 +232,7 @@ def test_a_surprise_in_the_writing_is_told_like_any_failure(judged: Judged) -> N
 
 
 def test_a_failure_is_kept_until_a_write_succeeds(
-    influxd: Any, database: str, judged: Judged, tmp_path: Path
+    influxd: Any, database: str, judged: Judged, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     on_end = note_in(tmp_path)
     assert trouble_in(tmp_path) is None
@@ -242,6 +242,8 @@ def test_a_failure_is_kept_until_a_write_succeeds(
         back.close()
         trouble = trouble_in(tmp_path)
         assert trouble is None if expected is None else expected in str(trouble)
+    (warned,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "event=write-back-failed" in warned.getMessage()
 
 
 def test_a_note_that_cannot_be_kept_stops_nothing(tmp_path: Path) -> None:
