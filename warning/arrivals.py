@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from warning.clock import local_day
 from warning.domain.reservoir import Reservoir
@@ -23,22 +23,26 @@ class Arrivals:
     def __init__(self, source: ReadingSource, reservoirs: tuple[Reservoir, ...]) -> None:
         self._source = source
         self._reservoirs = reservoirs
+        self._first_day: date | None = None
         self._seen = b""
 
     def note(self, now: datetime) -> None:
         """Remember what the source holds now; called before a cycle reads it, so nothing slips between."""
+        self._first_day = self._newest_day(now) - timedelta(days=_DAYS_LOOKED_AT)
         self._seen = self._fingerprint(now)
 
     def any_new(self, now: datetime) -> bool:
         """Say whether the source holds something else than when it was last noted."""
         return self._fingerprint(now) != self._seen
 
+    def _newest_day(self, now: datetime) -> date:
+        return max(local_day(now, reservoir.time_zone) for reservoir in self._reservoirs)
+
     def _fingerprint(self, now: datetime) -> bytes:
-        newest_day = max(local_day(now, reservoir.time_zone) for reservoir in self._reservoirs)
-        first_day = newest_day - timedelta(days=_DAYS_LOOKED_AT)
         digest = hashlib.sha256()
         try:
-            fleet = self._source.read([r.id for r in self._reservoirs], newest_day, first_day)
+            ids = [reservoir.id for reservoir in self._reservoirs]
+            fleet = self._source.read(ids, self._newest_day(now), self._first_day)
         except SourceError as error:
             log.warning(pairs("source unreadable", error=str(error)))
             return b"unreadable"  # that it has become so is news: the cycle says it to people

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -62,6 +62,14 @@ def test_whatever_changed_in_the_source_is_noticed(arrivals: Arrivals, tmp_path:
 def test_readings_of_the_future_wait_for_their_day(arrivals: Arrivals, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("date,level_m\n2026-05-03,1.0\n2026-05-04,1.1\n2026-05-09,1.2\n")
     assert not arrivals.any_new(NOW)
+
+
+def test_a_midnight_that_only_ages_old_readings_is_nothing_new(dam: Reservoir, tmp_path: Path) -> None:
+    days = (date(2026, 2, 1) + timedelta(days=i) for i in range(90))
+    (tmp_path / "a.csv").write_text("date,level_m\n" + "".join(f"{day},1.0\n" for day in days))
+    arrivals = Arrivals(CsvFolderSource(tmp_path), (dam,))
+    arrivals.note(NOW)
+    assert not arrivals.any_new(NOW + timedelta(days=1))
 
 
 class Unreadable:
