@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ HELP = "check the configuration and say what it means"
 EXAMPLE = "dam-warning check-config --connect --config /etc/dam-warning"
 
 _MOST_SOUND_DAMS = 50
+_MOST_NAMES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,10 +108,15 @@ def _text(configuration: Configuration, inspection: Inspection | None, now: date
     if len(sound) > _MOST_SOUND_DAMS:
         lines.append(f"  … and {len(sound) - _MOST_SOUND_DAMS:,} more dams whose readings are fresh")
     if inspection.not_configured:
-        lines.append(f"  no dam is configured for: {', '.join(inspection.not_configured)}")
+        lines.append(f"  no dam is configured for: {_some(inspection.not_configured)}")
     if inspection.sound:
         lines.append("  Every dam's readings are there and fresh.")
     return "\n".join(lines)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown + (f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else "")
 
 
 def _dam_line(dam: DamSeen) -> str:
