@@ -133,12 +133,11 @@ class Exchange:
 
     def answer(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
         """Answer whole, with a length."""
-        self.head(status, **{"Content-Length": str(len(body)), **headers})
-        self.send(body)
+        self.head(status, body, **{"Content-Length": str(len(body)), **headers})
 
-    def head(self, status: int = 200, **headers: str) -> None:
+    def head(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
         lines = [f"HTTP/1.1 {status} Stood-In", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
-        self.send("\r\n".join([*lines, "", ""]).encode())
+        self.send("\r\n".join([*lines, "", ""]).encode() + body)
 
     def chunk(self, data: bytes) -> None:
         self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")

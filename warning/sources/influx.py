@@ -27,6 +27,7 @@ _FILE_LIMIT = "exceed file limit"  # in InfluxDB 3 Core's words, whatever the li
 _LAST_STOP = datetime(2200, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOON = time(12)
+_DAY_NS = 86_400_000_000_000
 
 
 class InfluxSource:
@@ -181,7 +182,7 @@ class _Reading:
             fields=self._fields,
             dam_tag=settings.dam_tag,
             dams=[dam.tag_value for dam in self._dams],
-            start=_EPOCH + timedelta(microseconds=self._begin_ns(self._first_day) // 1000),
+            start=_EPOCH + timedelta(microseconds=self._begin_ns() // 1000),
             stop=self._stop(),
         )
         pieces = self._transport.stream(
@@ -199,7 +200,7 @@ class _Reading:
     def _stop(self) -> datetime:
         if self._last_day is None:
             return _LAST_STOP
-        return _EPOCH + timedelta(microseconds=self._end_ns(self._last_day) // 1000)
+        return _EPOCH + timedelta(microseconds=self._until_ns() // 1000)
 
     def _check_types(self) -> None:
         """Refuse fields that a SELECT would give in part, and note those that are not there."""
@@ -209,36 +210,31 @@ class _Reading:
 
     def _take_spans(self, dialect: Dialect) -> None:
         """Take the period at once; where the server opens too many files for that, span by span."""
-        begin = self._first_day
-        span_days = self._days_from(begin)
+        begin_ns = self._begin_ns()
+        span_ns = self._until_ns() - begin_ns
         while True:
-            rest_days = self._days_from(begin)
-            last = span_days >= rest_days
-            after = begin + timedelta(days=span_days)  # spans meet at one instant: no row comes twice
+            rest_ns = self._until_ns() - begin_ns
+            last = span_ns >= rest_ns
+            after_ns = None if last else begin_ns + span_ns  # where the next begins: no row comes twice
             try:
-                self._days.take(self._influxql_blocks(dialect, begin, None if last else after))
+                self._days.take(self._influxql_blocks(dialect, begin_ns, after_ns))
             except SourceError as error:
-                if _FILE_LIMIT not in str(error) or min(span_days, rest_days) == 1:
+                if _FILE_LIMIT not in str(error) or min(span_ns, rest_ns) <= _DAY_NS:
                     raise
-                span_days = min(span_days, rest_days) // 2
+                span_ns = max(_DAY_NS, min(span_ns, rest_ns) // 2)
                 continue
-            if last:
+            if after_ns is None:
                 return
-            begin = after
+            begin_ns = after_ns
 
-    def _days_from(self, begin: date) -> int:
-        """Count the days to read; without a last one, up to a day that nowhere on Earth has begun."""
-        newest = self._last_day or self._clock.now().date() + timedelta(days=2)
-        return max(1, (newest - begin).days + 1)
-
-    def _influxql_blocks(self, dialect: Dialect, begin: date, before: date | None) -> Iterator[Block]:
-        until_ns = None if self._last_day is None else self._end_ns(self._last_day)
+    def _influxql_blocks(self, dialect: Dialect, begin_ns: int, after_ns: int | None) -> Iterator[Block]:
+        open_end = after_ns is None and self._last_day is None  # readings ahead of the clock come too
         statement = influxql.select_readings(
             self._settings,
             self._fields,
             [dam.tag_value for dam in self._dams],
-            from_ns=self._begin_ns(begin),
-            until_ns=until_ns if before is None else self._begin_ns(before),
+            from_ns=begin_ns,
+            until_ns=None if open_end else self._until_ns() if after_ns is None else after_ns,
             bind=dialect.binds_params,
         )
         series = influxql.ask(
@@ -250,13 +246,14 @@ class _Reading:
         )
         return influxql.read_blocks(series, self._settings.dam_tag, f"{self._transport.where}/query")
 
-    def _begin_ns(self, day: date) -> int:
-        """When `day` begins at the first of the dams where it does."""
-        return min(self._starts_ns(day))
+    def _begin_ns(self) -> int:
+        """When the first day begins at the first of the dams where it does."""
+        return min(self._starts_ns(self._first_day))
 
-    def _end_ns(self, day: date) -> int:
-        """When `day` has ended at every dam."""
-        return max(self._starts_ns(day + timedelta(days=1)))
+    def _until_ns(self) -> int:
+        """When the last day has ended at every dam; without one, a day that nowhere has begun yet."""
+        last_day = self._last_day or self._clock.now().date() + timedelta(days=2)
+        return max(self._begin_ns() + _DAY_NS, *self._starts_ns(last_day + timedelta(days=1)))
 
     def _starts_ns(self, day: date) -> list[int]:
         zones = {dam.time_zone for dam in self._dams}
