@@ -17,7 +17,7 @@ from warning.cli.main import build_parser
 from warning.config.configuration import InfluxdbSource
 from warning.config.loading import load_configuration
 from warning.service import STOP_DEADLINE_S
-from warning.sources.influx_writeback import DEADLINE_S
+from warning.sources.influx_writeback import LAST_WAIT_S
 
 OWN_FILES = {"./config", "./readings"}  # the admin's: named in the head of compose.yaml
 
@@ -153,7 +153,7 @@ def test_the_daemon_can_write_to_nothing_but_its_record(compose: dict[str, Any])
 
 def test_a_stop_waits_for_what_may_still_be_under_way(compose: dict[str, Any]) -> None:
     grace = compose["services"]["dam-warning"]["stop_grace_period"]
-    assert int(grace.removesuffix("s")) >= STOP_DEADLINE_S + DEADLINE_S
+    assert int(grace.removesuffix("s")) >= STOP_DEADLINE_S + LAST_WAIT_S
 
 
 def test_the_gpu_is_laid_over_the_daemon_alone(compose: dict[str, Any], deploy: Path) -> None:
