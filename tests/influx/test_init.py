@@ -180,3 +180,19 @@ def test_a_folder_of_files_is_looked_into_in_the_same_way(
     assert "left out: broken: " in told
     assert tomllib.loads((folder / "reservoirs.toml").read_text())["reservoirs"].keys() == {"oroville"}
     assert "source_tag" not in (folder / "reservoirs.toml").read_text()
+
+
+def test_dams_whose_names_differ_in_signs_alone_get_ids_of_their_own(
+    influxd: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    for tag in ("Big Dam", "Big-Dam", "BIG DAM", "Плотина"):
+        influxd.put(database, record(tag, level=season(300, 5)))
+    folder = write_configuration(tmp_path / "config", influxd.url, database)
+    assert main(["init", "--config", str(folder)]) == 0
+    dams = tomllib.loads((folder / "reservoirs.toml").read_text())["reservoirs"]
+    assert {dam: table["source_tag"] for dam, table in dams.items()} == {
+        "big_dam": "BIG DAM",
+        "big_dam-2": "Big Dam",
+        "big-dam": "Big-Dam",
+        "dam": "Плотина",
+    }
