@@ -23,7 +23,7 @@ from warning.sources.influx_settings import Daily, DamMapping
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
-_DAY_NS = 86_400_000_000_000
+_YEAR_NS = 31_556_952_000_000_000
 _EARLIEST_NS, _LATEST_NS = -9_223_372_036_854_775_806, 9_223_372_036_854_775_806  # InfluxDB's own
 _REDUCE_ABOVE = 1 << 16  # readings of one variable at one dam
 _RANKS = 1 << 20  # more readings than this at one instant of one dam cannot be told apart
@@ -116,7 +116,7 @@ class _Column:
     def _reduced(self, day_starts_at: time) -> tuple[OrdinalArray, _Readings]:
         readings = _joined(self.pieces)
         days = _days_of(readings.times_ns, self.zone, day_starts_at)
-        if (np.diff(days) > 0).all():
+        if _ascending(days):
             return days, readings
         order = np.lexsort((readings.times_ns, days))
         days, readings = days[order], readings.at(order)
@@ -180,8 +180,8 @@ _REDUCE = {Daily.LAST: _last, Daily.MEAN: _mean, Daily.MAX: _max}
 
 def _days_of(times_ns: TimeArray, zone: ZoneInfo, day_starts_at: time) -> OrdinalArray:
     """Return the day that each instant falls into, in days since 1970-01-01."""
-    first_year = _year(int(times_ns.min()) - 2 * _DAY_NS)
-    last_year = _year(int(times_ns.max()) + 2 * _DAY_NS)
+    first_year = 1969 + int(times_ns.min()) // _YEAR_NS  # a year to spare on either side
+    last_year = 1971 + int(times_ns.max()) // _YEAR_NS
     first, starts = _starts(first_year, last_year, zone, day_starts_at)
     return np.searchsorted(starts, times_ns, side="right") - 1 + first
 
@@ -195,22 +195,20 @@ def _starts(first_year: int, last_year: int, zone: ZoneInfo, day_starts_at: time
     return _ordinal(first), np.array(starts, dtype=np.int64)
 
 
-def _year(time_ns: int) -> int:
-    return (_EPOCH + timedelta(microseconds=time_ns // 1000)).year
-
-
 def _ordinal(day: date) -> int:
     return (day - _EPOCH_DAY).days
 
 
 def _aligned(found: Mapping[Variable, tuple[OrdinalArray, FloatArray]]) -> RawReadings:
     """Bring the variables onto one calendar: each day that any has, as often as any has it."""
-    keys = {variable: _keys(days) for variable, (days, _) in found.items()}
-    if not keys:
+    if not found:
         return RawReadings(_dates(np.empty(0, np.int64)), {})
-    first = next(iter(keys.values()))
-    same = all(np.array_equal(first, other) for other in keys.values())
-    every = first if same else np.unique(np.concatenate(list(keys.values())))
+    calendars = [days for days, _ in found.values()]
+    first = calendars[0]
+    if all(np.array_equal(first, days) for days in calendars[1:]) and _ascending(first):
+        return RawReadings(_dates(first), {variable: values for variable, (_, values) in found.items()})
+    keys = {variable: _keys(days) for variable, (days, _) in found.items()}
+    every = np.unique(np.concatenate(list(keys.values())))
     columns: dict[Variable, FloatArray] = {}
     for variable, (_, values) in found.items():
         column = np.full(every.size, np.nan)
@@ -224,6 +222,10 @@ def _keys(days: OrdinalArray) -> OrdinalArray:
     rows = np.arange(days.size)
     begins = np.diff(days, prepend=days[0] - 1) != 0
     return days * _RANKS + rows - np.maximum.accumulate(np.where(begins, rows, 0))
+
+
+def _ascending(days: OrdinalArray) -> bool:
+    return bool((days[1:] > days[:-1]).all())
 
 
 def _dates(ordinals: OrdinalArray) -> DayArray:
