@@ -36,7 +36,7 @@ from warning.forecasting.registry import Registry
 from warning.journal.entries import CycleEntry
 from warning.journal.journal import Journal
 from warning.ops.logs import pairs
-from warning.sources.csv_folder import CsvFolderSource
+from warning.sources.source import ReadingSource
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Watch:
     recipients: tuple[Recipient, ...]
     retry: RetryPolicy
     configuration_digest: str
-    source: CsvFolderSource
+    source: ReadingSource
     registry: Registry
     forecaster: Forecaster
     journal: Journal
@@ -75,6 +75,7 @@ class Outcome:
     alerts: tuple[Alert, ...]
     findings: tuple[Finding, ...]
     failure: str | None = None
+    forecast: Forecast | None = None
 
 
 def run_cycle(watch: Watch) -> tuple[Outcome, ...]:
@@ -197,7 +198,7 @@ def judge_and_record(
     recorded = watch.journal.record(
         entry, lambda alert: _compose(watch, reservoir, alert, history.series, forecast, now)
     )
-    return Outcome(reservoir, assessment, recorded, findings)
+    return Outcome(reservoir, assessment, recorded, findings, forecast=forecast)
 
 
 def _alerts_to_make(

@@ -15,11 +15,11 @@ from warning.domain.screening_limits import derive_bounds, derive_limits
 from warning.errors import ForecastError
 from warning.forecasting.split import OPERATION
 from warning.forecasting.trainer import TrainingHistory
-from warning.sources.csv_folder import CsvFolderSource
+from warning.sources.source import ReadingSource
 
 
 def training_histories(
-    reservoirs: tuple[Reservoir, ...], source: CsvFolderSource, last_day: date
+    reservoirs: tuple[Reservoir, ...], source: ReadingSource, last_day: date
 ) -> tuple[dict[str, TrainingHistory], dict[str, str]]:
     """Return what every dam can be trained on up to `last_day`, and why others cannot."""
     fleet = source.read([r.id for r in reservoirs], last_day=last_day)

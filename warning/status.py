@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,8 +82,10 @@ class StatusReport:
         }
 
 
-def read_status(configuration: Configuration, journal: Journal, now: datetime) -> StatusReport:
-    """Read how things stand as of `now` (aware)."""
+def read_status(
+    configuration: Configuration, journal: Journal, now: datetime, notes: Iterable[str] = ()
+) -> StatusReport:
+    """Read how things stand as of `now` (aware); `notes` are troubles that the record does not hold."""
     standings = {row.reservoir_id: row for row in journal.all_standings()}
     dams = tuple(
         DamStatus(reservoir, row.standing if row else CALM, row.updated_at if row else None)
@@ -95,6 +98,7 @@ def read_status(configuration: Configuration, journal: Journal, now: datetime) -
         *_cycle_troubles(configuration, cycle, now),
         *(f"{dam.reservoir.name} is not watched" for dam in dams if dam.standing.unwatched),
         *(_delivery_trouble(delivery) for delivery in undelivered if delivery.attempts > 0),
+        *notes,
     ]
     alerts = tuple(journal.recent_alerts(SHOWN_ALERTS))
     return StatusReport(now, cycle, dams, alerts, undelivered, tuple(troubles))

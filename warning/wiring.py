@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from warning.alerts.apprise_sender import problem_with, send
 from warning.alerts.outbox import DeliveryCount, Outbox
 from warning.alerts.plot_child import draw_in_child
 from warning.clock import Clock
-from warning.config.configuration import Configuration, ForecastSettings
+from warning.config.configuration import Configuration, CsvSource, ForecastSettings
 from warning.config.loading import RECIPIENTS_FILE
 from warning.config.problems import Problem
+from warning.connecting import influx_settings, reading_source, zones_of
 from warning.cycle import Outcome, Watch, run_cycle
 from warning.domain.delivery import Channel, others_to_tell
 from warning.errors import JournalError, UsageError
@@ -27,7 +29,12 @@ from warning.forecasting.training_plan import TrainingSettings
 from warning.forecasting.weights import WeightRule
 from warning.journal.journal import Journal
 from warning.learning import tell_progress, training_histories
-from warning.sources.csv_folder import CsvFolderSource
+from warning.sources.influx_points import Judged
+from warning.sources.source import ReadingSource
+from warning.sources.writeback_note import note_in, trouble_in
+
+if TYPE_CHECKING:
+    from warning.sources.influx_writeback import WriteBack
 
 MODELS = "models"
 
@@ -51,9 +58,9 @@ def open_journal(configuration: Configuration) -> Journal:
     return Journal.open(configuration.journal_url)
 
 
-def source_of(configuration: Configuration) -> CsvFolderSource:
+def source_of(configuration: Configuration) -> ReadingSource:
     """Return the configured source of readings."""
-    return CsvFolderSource(configuration.source.folder)
+    return reading_source(configuration.source, zones_of(configuration.reservoirs))
 
 
 def registry_of(configuration: Configuration) -> Registry:
@@ -78,10 +85,15 @@ class Parts:
     configuration: Configuration
     watch: Watch
     outbox: Outbox
+    write_back: WriteBack | None = None
 
     def run_cycle(self) -> tuple[Outcome, ...]:
-        """Run one forecast cycle and record it."""
-        return run_cycle(self.watch)
+        """Run one forecast cycle and record it; what is then written back to the source holds nothing up."""
+        outcomes = run_cycle(self.watch)
+        if self.write_back is not None:
+            judged = [Judged(o.reservoir, o.assessment, o.forecast, o.alerts) for o in outcomes]
+            self.write_back.submit(judged, self.watch.clock.now())
+        return outcomes
 
     def deliver(self, stop: threading.Event) -> DeliveryCount:
         """Send what the record owes."""
@@ -90,15 +102,26 @@ class Parts:
 
 @contextmanager
 def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
-    """Put the parts together and close the record afterwards."""
+    """Put the parts together; afterwards wait for what is being written back, and close the record."""
     journal = open_journal(configuration)
+    write_back = _write_back(configuration)
     try:
         journal.keep_configuration(configuration.digest, configuration.files, clock.now())
-        yield Parts(
-            configuration, _watch(configuration, journal, clock), _outbox(configuration, journal, clock)
-        )
+        watch, outbox = _watch(configuration, journal, clock), _outbox(configuration, journal, clock)
+        yield Parts(configuration, watch, outbox, write_back)
     finally:
+        if write_back is not None:
+            write_back.close()
         journal.close()
+
+
+def troubles_beside_the_record(configuration: Configuration) -> list[str]:
+    """Return what a person should see to that the record does not hold."""
+    source = configuration.source
+    if isinstance(source, CsvSource) or not source.write_back.enabled:
+        return []
+    trouble = trouble_in(configuration.state_directory)
+    return [] if trouble is None else [f"the newest forecasts are not in InfluxDB: {trouble}"]
 
 
 def channel_problems(configuration: Configuration) -> list[Problem]:
@@ -150,6 +173,16 @@ def refuse_the_past(journal: Journal, now: datetime) -> None:
             f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC; replay earlier days with a configuration whose "
             "state_directory is another folder"
         )
+
+
+def _write_back(configuration: Configuration) -> WriteBack | None:
+    source = configuration.source
+    if isinstance(source, CsvSource) or not source.write_back.enabled:
+        return None
+    from warning.sources.influx_writeback import WriteBack  # only here: it carries the client of a server
+
+    settings = influx_settings(source, zones_of(configuration.reservoirs))
+    return WriteBack(settings, source.write_back.measurement, note_in(configuration.state_directory))
 
 
 def _watch(configuration: Configuration, journal: Journal, clock: Clock) -> Watch:

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from warning.demo.configuration import write_configuration
+from warning.demo.dams import DAMS
 
 # Outside packages that pyproject.toml's contracts give no door, and the one place that uses each.
 SINGLE_USERS = {"apscheduler": "warning/service.py", "tqdm": "warning/cli/progress.py"}
 EVERYWHERE = {"numpy"}
 # Never in the daemon's process or behind a quick command: they are large, slow to import, or can crash.
 HEAVY = ("torch", "pytorch_lightning", "matplotlib")
+# Only in the process of whoever reads from a server; on a folder of files the daemon saves its 26 MB.
+CLIENT = "influxdb_client"
 
 
 def imported_packages(tree: ast.Module) -> Iterator[str]:
@@ -113,6 +116,24 @@ def test_a_quick_command_loads_nothing_heavy(arguments: list[str], tmp_path: Pat
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) > 1  # the command did answer
     assert result.stdout.splitlines()[-1] == "loaded:"
+
+
+@pytest.mark.parametrize("command", ["cycle", "check-config --connect", f"import {DAMS[0].id} {{file}}"])
+def test_reading_files_loads_no_client_of_a_server(command: str, tmp_path: Path) -> None:
+    write_configuration(
+        tmp_path / "config", readings=tmp_path, state_directory=tmp_path / "state", mail_port=25, max_epochs=1
+    )
+    program = (
+        "import sys\n"
+        "from warning.cli.main import main\n"
+        "status = main(sys.argv[1:])\n"
+        f"print('loaded:', *({CLIENT!r},) * ({CLIENT!r} in sys.modules))\n"
+    )
+    words = [*command.format(file=tmp_path / "none.csv").split(), "--config", str(tmp_path / "config")]
+    result = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.splitlines()[-1] == "loaded:", result.stderr
 
 
 @pytest.mark.parametrize("module", ["warning.service", "warning.wiring", "warning.cycle"])

@@ -18,6 +18,7 @@ from warning.errors import EXIT_FAILURE, DamWarningError
 # name of the command → module that implements it, in the order that --help lists them
 COMMANDS = {
     "demo": "demo",
+    "init": "init",
     "check-config": "check_config",
     "import": "import_readings",
     "train": "train",

@@ -23,12 +23,14 @@ def run(options: argparse.Namespace) -> int:
     from warning.clock import SystemClock
     from warning.config.loading import load_configuration
     from warning.status import read_status
-    from warning.wiring import open_journal
+    from warning.wiring import open_journal, troubles_beside_the_record
 
     configuration = load_configuration(options.config)
     journal = open_journal(configuration)
     try:
-        report = read_status(configuration, journal, SystemClock().now())
+        report = read_status(
+            configuration, journal, SystemClock().now(), troubles_beside_the_record(configuration)
+        )
     finally:
         journal.close()
     print(json.dumps(report.to_json()) if options.json else report.text())

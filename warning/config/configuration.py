@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from warning.domain.delivery import Recipient, RetryPolicy
 from warning.domain.reservoir import Reservoir, Severity
+from warning.domain.variables import Variable
 
 Device = Literal["auto", "cpu", "cuda"]
 WeightRuleName = Literal["published", "decay"]
 WeightError = Literal["absolute", "squared"]
+Dialect = Literal["auto", "flux", "influxql"]
+DailyValue = Literal["last", "mean", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,57 @@ class CsvSource:
     """Readings come from a folder with one tidy CSV file per dam, named after the dam's id."""
 
     folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredField:
+    """The field that holds a variable, the unit it is stored in, and which of a day's readings counts."""
+
+    field: str
+    unit: str
+    daily: DailyValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBackSettings:
+    """Whether what a cycle came to is written back to InfluxDB, and to which measurement."""
+
+    enabled: bool = True
+    measurement: str = "dam_forecast"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluxdbSource:
+    """Readings come from an InfluxDB server; None is the server's own default.
+
+    A reading belongs to the day that begins at `day_starts_at` by the dam's clock; nothing before
+    `first_day` is read. `tags` (what the dam tag says) and `capacities_m3` (what 100 % of storage is)
+    are by the dam's id; a dam without a tag of its own has its id for one.
+    """
+
+    url: str
+    dialect: Dialect = "auto"
+    token: str | None = field(default=None, repr=False)
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    org: str | None = None
+    bucket: str | None = None
+    database: str | None = None
+    retention_policy: str | None = None
+    measurement: str
+    dam_tag: str
+    fields: Mapping[Variable, StoredField]
+    day_starts_at: time = time(0)
+    first_day: date = date(1900, 1, 1)
+    read_timeout_s: float = 30.0
+    deadline_s: float = 300.0
+    retries: int = 3
+    verify_tls: bool = True
+    ca_file: Path | None = None
+    proxy: str | None = field(default=None, repr=False)
+    write_back: WriteBackSettings = WriteBackSettings()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    capacities_m3: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +120,7 @@ class Configuration:
 
     directory: Path
     state_directory: Path
-    source: CsvSource
+    source: CsvSource | InfluxdbSource
     schedule: Schedule
     forecast: ForecastSettings
     journal_url: str = field(repr=False)

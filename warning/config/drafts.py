@@ -6,13 +6,14 @@ A draft is a file as far as it could be understood. Every field may be absent (T
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from warning.config.configuration import Device, WeightError, WeightRuleName
+from warning.config.configuration import DailyValue, Device, Dialect, WeightError, WeightRuleName
 from warning.config.fields import (
     AllOrSome,
+    Day,
     Days,
     Email,
     FromName,
@@ -135,6 +136,8 @@ class ReservoirDraft(Draft):
     )
     stale_after_days: Days | None = _STALE
     recipients: list[str] | None = key("an array of names of recipients", 'recipients = ["maria"]')
+    source_tag: Line | None = key("the value of the dam's tag in InfluxDB", 'source_tag = "ORO"')
+    capacity_m3: Positive | None = key("a number of m³ above 0", "capacity_m3 = 4.36e9")
     limits: LimitsDraft | None = key(
         "a table of [lower, upper] by variable", "limits = { level_m = [190.0, 281.0] }"
     )
@@ -186,11 +189,64 @@ class RecipientsFile(Draft):
 # --- warning.toml ------------------------------------------------------------------------------
 
 
+class FieldDraft(Draft):
+    field: Line | None = key("the name of a field", 'field = "level"', required=True)
+    unit: Line | None = key("the unit that the field is stored in", 'unit = "m"')
+    daily: DailyValue | None = key('"last", "mean" or "max" of a day\'s readings', 'daily = "last"')
+
+
+def _field_of(variable: str) -> Any:
+    example = f'[source.fields.{variable}] with field = "NAME" and unit = "UNIT"'
+    return key("a table of field, unit and daily", example)
+
+
+class FieldsDraft(Draft):
+    level_m: FieldDraft | None = _field_of("level_m")
+    storage_m3: FieldDraft | None = _field_of("storage_m3")
+    inflow_m3s: FieldDraft | None = _field_of("inflow_m3s")
+    outflow_m3s: FieldDraft | None = _field_of("outflow_m3s")
+    rain_mm: FieldDraft | None = _field_of("rain_mm")
+
+
+class WriteBackDraft(Draft):
+    enabled: bool | None = key("true or false", "enabled = true")
+    measurement: Line | None = key("the name of a measurement of its own", 'measurement = "dam_forecast"')
+
+
 class SourceDraft(Draft):
-    kind: Literal["csv"] | None = key(
-        '"csv" (a folder of CSV files), the only kind there is', 'kind = "csv"', required=True
+    """Which keys belong to which kind is said in source_rules."""
+
+    kind: Literal["csv", "influxdb"] | None = key(
+        '"csv" (a folder of CSV files) or "influxdb"', 'kind = "csv"', required=True
     )
-    folder: Place | None = key("the path of a folder", 'folder = "readings"', required=True)
+    folder: Place | None = key("the path of a folder", 'folder = "readings"')
+    url: Place | None = key("the URL of the server", 'url = "https://influxdb.example.org:8086"')
+    dialect: Dialect | None = key('"auto", "flux" or "influxql"', 'dialect = "auto"')
+    token: Place | None = key('"file:PATH" or "env:NAME"', 'token = "file:influxdb-token"', secret=True)
+    user: Line | None = key("a line of text", 'user = "dam-warning"')
+    password: Place | None = key(
+        '"file:PATH" or "env:NAME"', 'password = "file:influxdb-password"', secret=True
+    )
+    org: Line | None = key("the name of the organisation", 'org = "dams"')
+    bucket: Line | None = key("the name of the bucket", 'bucket = "readings"')
+    database: Line | None = key("the name of the database", 'database = "readings"')
+    retention_policy: Line | None = key("the name of a retention policy", 'retention_policy = "autogen"')
+    measurement: Line | None = key("the name of the measurement", 'measurement = "reservoir"')
+    dam_tag: Line | None = key("the tag that says which dam a reading is of", 'dam_tag = "dam"')
+    fields: FieldsDraft | None = key(
+        "a table per variable", '[source.fields.level_m] with field = "level" and unit = "m"'
+    )
+    day_starts_at: TimeOfDay | None = key('a time of day from "00:00" to "23:59"', 'day_starts_at = "00:00"')
+    first_day: Day | None = key("a day from 1800 on", "first_day = 1990-01-01")
+    read_timeout_s: Seconds | None = key("a number of seconds from 1 to 86400", "read_timeout_s = 30")
+    deadline_s: Seconds | None = key("a number of seconds from 1 to 86400", "deadline_s = 300")
+    retries: Annotated[int, Field(ge=0, le=20)] | None = key("a whole number from 0 to 20", "retries = 3")
+    verify_tls: bool | None = key("true or false", "verify_tls = true")
+    ca_file: Place | None = key("the path of a file of certificates", 'ca_file = "/etc/ssl/certs/dams.pem"')
+    proxy: Place | None = key(
+        "the URL of a proxy or a reference to one", 'proxy = "http://proxy.example.org:3128"', secret=True
+    )
+    write_back: WriteBackDraft | None = key("a table of enabled and measurement", "[source.write_back]")
 
 
 class ScheduleDraft(Draft):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
@@ -80,6 +80,7 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 Hours = Annotated[float, Field(gt=0, le=8760)]
 Seconds = Annotated[float, Field(ge=1, le=86_400)]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), _when(lambda at: at.tzinfo is None)]
+Day = Annotated[date, _when(lambda day: type(day) is date and day.year >= 1800)]
 Range = Annotated[list[float], _when(_rising_pair)]
 
 # the addresses that Apprise takes whole: of any other (such as xn-- domains) it mails to a part

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from warning.config import service_rules
+from warning.config import service_rules, source_rules
 from warning.config.building import build_recipient, build_reservoir
 from warning.config.channels import Secrets, channels_of, mail_server, sms_url
-from warning.config.configuration import Configuration
+from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
 from warning.config.drafts import DefaultsDraft, Draft, RecipientsFile, ReservoirsFile, WarningFile
 from warning.config.problems import Complaints, InvalidConfigurationError, Problem
 from warning.config.recipient_rules import (
@@ -26,6 +26,7 @@ from warning.config.reservoir_rules import check_reservoirs
 from warning.config.toml_file import parse, read_bytes
 from warning.config.understanding import understand
 from warning.domain.delivery import Channel
+from warning.domain.reservoir import Severity
 
 SERVICE_FILE, RESERVOIRS_FILE, RECIPIENTS_FILE = FILES = (
     "warning.toml",
@@ -53,11 +54,12 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
     service = _read(WarningFile, SERVICE_FILE, contents)
     reservoirs = _read(ReservoirsFile, RESERVOIRS_FILE, contents)
     recipients = _read(RecipientsFile, RECIPIENTS_FILE, contents)
-    _check_rules(service, reservoirs, recipients)
+    _check_rules(service, reservoirs, recipients, directory)
     channels = _channels(service, recipients, secrets)
-    journal_url = ""
+    journal_url, source_secrets = "", source_rules.SourceSecrets()
     if service.draft:
         journal_url = service_rules.journal_url(service.draft, directory, secrets, service.complaints)
+        source_secrets = source_rules.source_secrets(service.draft.source, secrets, service.complaints)
     problems = [p for file in (service, reservoirs, recipients) for p in file.problems()]
     if problems or not (service.draft and reservoirs.draft and recipients.draft):
         raise InvalidConfigurationError(directory, problems)
@@ -69,7 +71,7 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
     return Configuration(
         directory=directory,
         state_directory=service_rules.state_directory(service.draft, directory),
-        source=service_rules.source(service.draft, directory),
+        source=source_rules.build_source(service.draft.source, dams, directory, source_secrets),
         schedule=service_rules.schedule(service.draft),
         forecast=service_rules.forecast_settings(service.draft),
         journal_url=journal_url,
@@ -83,6 +85,34 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
         digest=_digest(contents),
         files={name: text.decode() for name, text in contents.items() if isinstance(text, bytes)},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What warning.toml says by itself, while there are no dams yet."""
+
+    source: CsvSource | InfluxdbSource
+    severities: tuple[Severity, ...]
+
+
+def load_service(directory: Path, environment: Mapping[str, str] | None = None) -> Service:
+    """Return the source and the severities of `directory`'s warning.toml, whatever lies beside it.
+
+    Raises InvalidConfigurationError with every problem of that file.
+    """
+    directory = directory.absolute()
+    secrets = Secrets(directory, os.environ if environment is None else environment)
+    file = _read(WarningFile, SERVICE_FILE, {SERVICE_FILE: read_bytes(directory, SERVICE_FILE)})
+    found = source_rules.SourceSecrets()
+    if file.draft:
+        service_rules.check_service(file.draft, file.complaints)
+        source_rules.check_source(file.draft.source, directory, file.complaints)
+        found = source_rules.source_secrets(file.draft.source, secrets, file.complaints)
+    problems = file.problems()
+    if problems or not file.draft:
+        raise InvalidConfigurationError(directory, problems)
+    source = source_rules.build_source(file.draft.source, {}, directory, found)
+    return Service(source, service_rules.severities_of(file.draft))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +142,28 @@ def _read(kind: type[D], name: str, contents: Mapping[str, bytes | Problem]) -> 
 
 
 def _check_rules(
-    service: _File[WarningFile], reservoirs: _File[ReservoirsFile], recipients: _File[RecipientsFile]
+    service: _File[WarningFile],
+    reservoirs: _File[ReservoirsFile],
+    recipients: _File[RecipientsFile],
+    directory: Path,
 ) -> None:
     ranks = None
     if service.draft:
         service_rules.check_service(service.draft, service.complaints)
+        source_rules.check_source(service.draft.source, directory, service.complaints)
         if ("severities",) not in service.complaints.unsound:
             ranks = {s.name: s.rank for s in service_rules.severities_of(service.draft)}
     if reservoirs.draft:
         ids = recipients.ids("recipients")
         check_reservoirs(reservoirs.draft, ranks, ids, reservoirs.complaints)
+    dams = reservoirs.draft.reservoirs if reservoirs.draft else None
+    if service.draft and dams is not None:
+        source = service.draft.source
+        source_rules.check_source_of_dams(source, dams, service.complaints, reservoirs.complaints)
     people = recipients.draft.recipients if recipients.draft else None
     if people is None:
         return
     check_recipients(people, service.draft, ranks, recipients.complaints)
-    dams = reservoirs.draft.reservoirs if reservoirs.draft else None
     if dams is not None:
         known = reservoirs.ids("reservoirs") or []
         check_dams_named(people, dams, known, recipients.complaints)

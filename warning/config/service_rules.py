@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from warning.config.channels import Secrets
-from warning.config.configuration import CsvSource, ForecastSettings, Schedule
+from warning.config.configuration import ForecastSettings, Schedule
 from warning.config.drafts import ForecastDraft, MailDraft, WarningFile
 from warning.config.problems import Complaints, shown
 from warning.config.reservoir_rules import check_time_zone
 from warning.config.secret_references import is_reference
+from warning.config.source_rules import holds_password
 from warning.domain.delivery import RetryPolicy
 from warning.domain.reservoir import Severity
 
@@ -49,12 +49,6 @@ def severities_of(draft: WarningFile) -> tuple[Severity, ...]:
 
 def state_directory(draft: WarningFile, directory: Path) -> Path:
     return directory / (draft.state_directory or DEFAULT_STATE_DIRECTORY)
-
-
-def source(draft: WarningFile, directory: Path) -> CsvSource:
-    if draft.source is None or draft.source.folder is None:
-        raise ValueError("a draft without a source cannot be built")
-    return CsvSource(directory / draft.source.folder)
 
 
 def schedule(draft: WarningFile) -> Schedule:
@@ -97,7 +91,7 @@ def journal_url(draft: WarningFile, directory: Path, secrets: Secrets, complaint
         remedy = "write four slashes before the path: sqlite:////var/lib/…"
         found = "SQLite without an absolute path"
         complaints.add(path, found=found, expected=expected, remedy=remedy)
-    elif url == written and _holds_password(url):
+    elif url == written and holds_password(url):
         complaints.add(
             path,
             found="a URL with a password in it (not shown)",
@@ -105,13 +99,6 @@ def journal_url(draft: WarningFile, directory: Path, secrets: Secrets, complaint
             remedy='put the URL into a file of mode 600 and write url = "file:PATH"',
         )
     return url
-
-
-def _holds_password(url: str) -> bool:
-    try:
-        return urlsplit(url).password is not None or "password=" in url.casefold()
-    except ValueError:  # such as a bracket that is not closed
-        return True
 
 
 def _check_severities(names: list[str] | None, complaints: Complaints) -> None:

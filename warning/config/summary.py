@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from warning.config.configuration import Configuration
+from urllib.parse import urlsplit
+
+from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
 from warning.domain.delivery import Recipient
 from warning.domain.reservoir import LevelThreshold, Reservoir, RiseThreshold, Severity
 
@@ -17,6 +19,7 @@ def summary(configuration: Configuration) -> str:
         f"{_count(len(dams), 'dam')}, {_count(len(configuration.recipients), 'recipient')}; severities: "
         + " < ".join(severity.name for severity in configuration.severities),
         _rhythm(configuration),
+        *_field_lines(configuration.source),
     ]
     for dam in dams[:_MOST_DAMS_IN_FULL]:
         lines += ["", *_dam_lines(dam, configuration.recipients)]
@@ -30,7 +33,26 @@ def _rhythm(configuration: Configuration) -> str:
     words = f"A cycle every day at {schedule.daily_at:%H:%M} {schedule.time_zone.key}"
     if schedule.poll_minutes:
         words += f", new readings looked for every {schedule.poll_minutes} min"
-    return f"{words}; readings from {configuration.source.folder}."
+    return f"{words}; readings from {source_words(configuration.source)}."
+
+
+def source_words(source: CsvSource | InfluxdbSource) -> str:
+    """Name where readings come from, without what may be secret."""
+    if isinstance(source, CsvSource):
+        return str(source.folder)
+    address = urlsplit(source.url)
+    place = source.bucket or source.database
+    return f"{source.measurement} in {place} at {address.scheme}://{address.netloc}"
+
+
+def _field_lines(source: CsvSource | InfluxdbSource) -> list[str]:
+    if isinstance(source, CsvSource):
+        return []
+    return [
+        f'  {variable}: field "{stored.field}" in {stored.unit}, the {stored.daily} of each day'
+        f" that begins at {source.day_starts_at:%H:%M}"
+        for variable, stored in source.fields.items()
+    ]
 
 
 def _dam_lines(dam: Reservoir, recipients: tuple[Recipient, ...]) -> list[str]:

@@ -17,10 +17,13 @@ from warning.config.secret_references import is_reference
 
 D = TypeVar("D", bound=Draft)
 
+PLACEHOLDER = "FILL IN"  # what `dam-warning init` writes where only the dam's own people know the answer
+
 
 def understand(kind: type[D], content: dict[str, Any], complaints: Complaints) -> D:
     """Return the draft of `content`; what is not as expected is complained about and left out of it."""
     original = content
+    content = _without_placeholders(kind, content, complaints)
     while True:
         try:
             draft = kind.model_validate(content)
@@ -37,6 +40,36 @@ def understand(kind: type[D], content: dict[str, Any], complaints: Complaints) -
                 example = expect.example
                 complaints.add(path, found="nothing", expected=expect.what, remedy=f"add: {example}")
         return draft
+
+
+def _without_placeholders(
+    kind: type[Draft], content: dict[str, Any], complaints: Complaints
+) -> dict[str, Any]:
+    """Complain about every answer that `init` left open, and return the rest."""
+    left_open = (path[: _descend(kind, path)[0]] for path in _paths_to(PLACEHOLDER, content, ()))
+    fields = {path: _descend(kind, path)[1] for path in left_open}
+    known = {path: expectation(field) for path, field in fields.items() if field is not None}
+    if not known:
+        return content
+    rest = copy.deepcopy(content)
+    for path, expect in known.items():
+        complaints.add(
+            path,
+            found=f"{shown(PLACEHOLDER)}, as `dam-warning init` left it",
+            expected=expect.what,
+            remedy=f"only you know it; write for example: {expect.example}",
+        )
+        complaints.unsound.add(path)
+        _remove(rest, path)
+    return rest
+
+
+def _paths_to(value: str, node: object, path: KeyPath) -> Iterator[KeyPath]:
+    if node == value:
+        yield path
+    elif isinstance(node, dict | list):
+        for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _paths_to(value, inner, (*path, key))
 
 
 def _culprits(kind: type[Draft], error: ValidationError) -> Iterator[KeyPath]:

@@ -79,7 +79,9 @@ def import_csv(file: Path, reservoir_id: str, source: CsvFolderSource) -> Import
         merge.take_record(old)
     merge.take_file(new)
     # the rejects first: were the record replaced first, a crash could lose its unreadable lines
-    rejected_file = _keep_rejected(source, reservoir_id, [old, new] if old is not None else [new])
+    rejected_file = source.rejected_path(reservoir_id)
+    files = [old, new] if old is not None else [new]
+    keep_rejected(rejected_file, [(tidy.path.name, bad) for tidy in files for bad in tidy.rejected])
     source.write(reservoir_id, merge.readings())
     days = [row.day for row in new.rows]
     return ImportReport(
@@ -180,23 +182,17 @@ def _messages(rejected: Iterable[RejectedLine], others: Iterable[tuple[int, str]
     return tuple(text for _, text in sorted([*numbered, *others]))
 
 
-def _keep_rejected(source: CsvFolderSource, reservoir_id: str, files: Sequence[TidyFile]) -> Path | None:
-    """Add the unreadable lines of `files` to those already kept, each once."""
-    path = source.rejected_path(reservoir_id)
-    lines = [
-        f"{file.path.name},{bad.line},{_quoted(bad.reason)},{_quoted(bad.text)}"
-        for file in files
-        for bad in file.rejected
-    ]
-    if not lines:
-        return None
+def keep_rejected(path: Path, rejected: Sequence[tuple[str, RejectedLine]]) -> None:
+    """Add unreadable lines, each with its file's name, to those already kept at `path`, each once."""
+    if not rejected:
+        return
+    lines = [f"{name},{bad.line},{_quoted(bad.reason)},{_quoted(bad.text)}" for name, bad in rejected]
     kept = [_REJECTED_HEADER]
     if path.exists():
         kept = path.read_text("utf-8", "surrogateescape").removesuffix("\n").split("\n")
     new = [line for line in dict.fromkeys(lines) if line not in set(kept)]
     if new:
         replace_file(path, "\n".join([*kept, *new]) + "\n")
-    return path
 
 
 def _quoted(text: str) -> str:

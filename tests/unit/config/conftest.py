@@ -35,6 +35,26 @@ from_address = "dams@example.org"
 url = "file:sms.url"
 """
 
+CSV_SOURCE = '\n[source]\nkind = "csv"\nfolder = "readings"\n'
+INFLUXDB_SOURCE = """
+[source]
+kind = "influxdb"
+url = "https://influxdb.example.org:8086"
+bucket = "readings"
+org = "dams"
+token = "file:influxdb-token"
+measurement = "reservoir"
+dam_tag = "dam"
+
+[source.fields.level_m]
+field = "level"
+unit = "ft"
+
+[source.fields.storage_m3]
+field = "filling"
+unit = "%"
+"""
+
 RESERVOIRS = """
 [defaults]
 stale_after_days = 3

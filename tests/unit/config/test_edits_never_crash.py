@@ -13,13 +13,24 @@ from warning.config.loading import FILES, load_configuration
 from warning.config.summary import summary
 from warning.errors import ConfigurationError
 
-from .conftest import ENVIRONMENT, PASSWORD, RECIPIENTS, RESERVOIRS, SMS_URL, WARNING
+from .conftest import (
+    CSV_SOURCE,
+    ENVIRONMENT,
+    INFLUXDB_SOURCE,
+    PASSWORD,
+    RECIPIENTS,
+    RESERVOIRS,
+    SMS_URL,
+    WARNING,
+)
 
 SOUND = dict(zip(FILES, (WARNING, RESERVOIRS, RECIPIENTS), strict=True))
+SERVER = WARNING.replace(CSV_SOURCE, INFLUXDB_SOURCE)
 VALUES = (
     *("nan", "inf", "-1", "0", "1e400", "9223372036854775808", "1" + "0" * 400, "0x" + "f" * 400, "true"),
     *('""', '"\\u0000"', '"a\\nb"', '"a"   ', "1979-05-27T07:32:00Z", "07:32:00", "1979-05-27"),
     *("[]", "[[]]", "{}", "{ a = {} }", "[{}, 1, []]", "[nan]", '[""]'),
+    *('"http://["', '"https://a:99999"', '"%"', '"FILL IN"', '["FILL IN"]'),
     *('"file:/dev/zero"', '"file:."', '"file:\\u0000"', '"env:HOME"', '"sqlite:////x"'),
 )
 
@@ -29,7 +40,7 @@ def load(texts: dict[str, bytes]) -> None:
         folder = Path(name)
         for file, content in texts.items():
             (folder / file).write_bytes(content)
-        for file, secret in (("mail-password", PASSWORD), ("sms.url", SMS_URL)):
+        for file, secret in (("mail-password", PASSWORD), ("sms.url", SMS_URL), ("influxdb-token", PASSWORD)):
             (folder / file).write_text(secret)
             (folder / file).chmod(0o600)
         try:
@@ -68,3 +79,16 @@ def test_lines_moved_or_lost_never_crash(file: str, first: int, second: int, dro
     if not drop:
         lines.insert(second % len(lines), line)
     load({**{name: text.encode() for name, text in SOUND.items()}, file: "\n".join(lines).encode()})
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 40), value=st.sampled_from(VALUES), drop=st.integers(0, 60))
+def test_any_value_at_any_key_of_a_server_never_crashes(place: int, value: str, drop: int) -> None:
+    lines = SERVER.splitlines()
+    keys = [i for i, line in enumerate(lines) if re.match(r"\w+ = ", line)]
+    chosen = keys[place % len(keys)]
+    lines[chosen] = lines[chosen].partition("=")[0] + "= " + value
+    if drop < len(lines):
+        lines.pop(drop)
+    texts = {name: text.encode() for name, text in SOUND.items()}
+    load({**texts, "warning.toml": "\n".join(lines).encode()})

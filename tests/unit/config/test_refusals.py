@@ -29,7 +29,14 @@ above = 255.0
 CASES = {
     "an unknown key": ("warning", "[source]", "[source]\nfoldr = 1", "source.foldr", "did you mean folder?"),
     "an unknown table": ("warning", "", "\n[influx]\nx = 1", "influx", "unknown key"),
-    "an unknown source": ("warning", '"csv"', '"influxdb"', "source.kind", "only kind there is"),
+    "an unknown source": ("warning", '"csv"', '"mqtt"', "source.kind", "influxdb"),
+    "a key of the other source": (
+        "warning",
+        'kind = "csv"',
+        'kind = "csv"\nbucket = "b"',
+        "source.bucket",
+        'kind = "influxdb"',
+    ),
     "a missing source": (
         "warning",
         '[source]\nkind = "csv"\nfolder = "readings"\n',
