@@ -13,6 +13,16 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy loads, as the program itself does
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# timings decide no test; CI tries the same examples each time, everyone else new ones
+settings.register_profile(
+    "project",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+settings.load_profile("project")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_RECORDS = ROOT.parent / "shared" / "data" / "reservoirs"
