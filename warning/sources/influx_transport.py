@@ -306,8 +306,7 @@ class _Flow:
             self.headers = self._response.headers
             try:
                 _refuse_unmarked(self._response)
-                while not self._abandoned.is_set() and (piece := self._response.read1(_PIECE_BYTES)):
-                    self._hand_over(piece)
+                self._hand_over_all(self._response)
             finally:
                 self._response.close()
             last = b""
@@ -315,6 +314,19 @@ class _Flow:
             last = error
         finally:
             self._hand_over(last)
+
+    def _hand_over_all(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Hand over the first bytes at once, a sign of life, then pieces worth a switch of threads."""
+        waiting: list[bytes] = []
+        waiting_bytes = enough_bytes = 0
+        while not self._abandoned.is_set() and (got := response.read1(_PIECE_BYTES)):
+            waiting.append(got)
+            waiting_bytes += len(got)
+            if waiting_bytes > enough_bytes:
+                self._hand_over(b"".join(waiting))
+                waiting, waiting_bytes, enough_bytes = [], 0, _PIECE_BYTES // 2
+        if waiting:
+            self._hand_over(b"".join(waiting))
 
     def _hand_over(self, piece: bytes | Exception) -> None:
         while not self._abandoned.is_set():
