@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,7 @@ def stand_in() -> Iterator[Callable[[Callable[[Exchange], None]], StandIn]]:
 @pytest.fixture
 def database(influxd: InfluxServer, request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database of the test's own."""
-    name = f"dams_{abs(hash(request.node.nodeid)):x}"
+    name = f"dams_{zlib.crc32(request.node.nodeid.encode()):x}"
     influxd.ask(f'CREATE DATABASE "{name}" WITH DURATION INF SHARD DURATION 520w NAME "autogen"')
     yield name
     influxd.ask(f'DROP DATABASE "{name}"')

@@ -90,19 +90,18 @@ class InfluxTransport:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
         body: Body = None,
         headers: Mapping[str, str] | None = None,
         ends_at: float | None = None,
     ) -> Iterator[bytes]:
         """Yield the body of a 2xx answer in pieces; raises SourceError for everything else.
 
-        `form` is sent urlencoded, a mapping as `body` as JSON, bytes as they are with the
-        Content-Type that `headers` name. What may pass (refused connections, 429, 502-504, silence
+        A mapping as `body` is sent as JSON, bytes as they are with the Content-Type that
+        `headers` name. What may pass (refused connections, 429, 502-504, silence
         before the first byte) is tried again; once bytes have come, a failure is final. A body
         that ends before its announced length, or without its last chunk, is a failure.
         """
-        ask = self._request(method, path, query, form, body, headers)
+        ask = self._request(method, path, query, body, headers)
         ends_at = self.deadline() if ends_at is None else ends_at
         flow, piece = self._begin(ask, ends_at)
         try:
@@ -119,15 +118,12 @@ class InfluxTransport:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
         body: Body = None,
         headers: Mapping[str, str] | None = None,
         ends_at: float | None = None,
     ) -> bytes:
         """Return the whole body of a small answer; see `stream`."""
-        pieces = self.stream(
-            method, path, query=query, form=form, body=body, headers=headers, ends_at=ends_at
-        )
+        pieces = self.stream(method, path, query=query, body=body, headers=headers, ends_at=ends_at)
         return b"".join(pieces)
 
     def server_version(self) -> str:
@@ -164,12 +160,11 @@ class InfluxTransport:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
         body: Body = None,
         headers: Mapping[str, str] | None = None,
     ) -> _Request:
         every = {**self._headers(), **(headers or {})}
-        return _Request(method, path, dict(query or {}), dict(form or {}), body, every)
+        return _Request(method, path, dict(query or {}), body, every)
 
     def _begin(self, ask: _Request, ends_at: float) -> tuple[_Flow, bytes]:
         """Send the request, again where that may help, until its first bytes or its end are there."""
@@ -256,7 +251,6 @@ class _Request:
     method: str
     path: str
     query: dict[str, str]
-    form: dict[str, str]
     body: Body
     headers: dict[str, str]
 
@@ -306,8 +300,7 @@ class _Flow:
             self.headers = self._response.headers
             try:
                 _refuse_unmarked(self._response)
-                while not self._abandoned.is_set() and (piece := self._response.read1(_PIECE_BYTES)):
-                    self._hand_over(piece)
+                self._hand_over_all(self._response)
             finally:
                 self._response.close()
             last = b""
@@ -315,6 +308,19 @@ class _Flow:
             last = error
         finally:
             self._hand_over(last)
+
+    def _hand_over_all(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Hand over the first bytes at once, a sign of life, then pieces worth a switch of threads."""
+        waiting: list[bytes] = []
+        waiting_bytes = enough_bytes = 0
+        while not self._abandoned.is_set() and (got := response.read1(_PIECE_BYTES)):
+            waiting.append(got)
+            waiting_bytes += len(got)
+            if waiting_bytes > enough_bytes:
+                self._hand_over(b"".join(waiting))
+                waiting, waiting_bytes, enough_bytes = [], 0, _PIECE_BYTES // 2
+        if waiting:
+            self._hand_over(b"".join(waiting))
 
     def _hand_over(self, piece: bytes | Exception) -> None:
         while not self._abandoned.is_set():
@@ -327,16 +333,12 @@ class _Flow:
 
 def _open(client: InfluxDBClient, ask: _Request) -> urllib3.BaseHTTPResponse:
     """Send the request and return its answer with the body unread; raises ApiException beside 2xx."""
-    headers = dict(ask.headers)
-    if ask.form:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
     call: Callable[..., urllib3.BaseHTTPResponse] = client.api_client.call_api
     return call(
         ask.path,
         ask.method,
         query_params=list(ask.query.items()),
-        header_params=headers,
-        post_params=list(ask.form.items()),
+        header_params=dict(ask.headers),
         body=ask.body,
         _preload_content=False,
         _return_http_data_only=True,
