@@ -40,6 +40,7 @@ from warning.sources.source import ReadingSource
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+NO_FORECAST = FleetForecast({}, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,10 @@ def run_cycle(watch: Watch) -> tuple[Outcome, ...]:
     """
     now = watch.clock.now()
     model = _attempt(watch.registry.active, lambda error: None)
+    histories = read_and_screen(watch, model.sites if model else {}, now)
+    told = announce_crossings(watch, histories, now)
     model_id = model.model_id if model else None
     cycle_id = watch.journal.begin_cycle(now, watch.configuration_digest, model_id)
-    histories = read_and_screen(watch, model.sites if model else {}, now)
     forecast = forecast_fleet(watch, histories, now)
     outcomes = tuple(
         _attempt(
@@ -96,8 +98,8 @@ def run_cycle(watch: Watch) -> tuple[Outcome, ...]:
         )
         for reservoir in watch.reservoirs
     )
-    _close(watch, cycle_id, outcomes, forecast)
-    return outcomes
+    _close(watch, cycle_id, outcomes, len(forecast.forecasts))
+    return tuple(replace(o, alerts=(*told.get(o.reservoir.id, ()), *o.alerts)) for o in outcomes)
 
 
 def read_and_screen(watch: Watch, sites: Mapping[str, SiteFit], now: datetime) -> dict[str, History]:
@@ -155,6 +157,45 @@ def _screening_failed(reservoir: Reservoir, error: Exception) -> History:
     return _no_history(reservoir, f"its readings could not be screened: {error!r}")
 
 
+def announce_crossings(
+    watch: Watch, histories: Mapping[str, History], now: datetime
+) -> dict[str, tuple[Alert, ...]]:
+    """Put on record, before any forecast is asked for, what observation alone raises; return it by dam.
+
+    This is a small cycle of its own, so an observed crossing waits for no model; the outbox sends it
+    while the forecast is made, and what the forecast adds to it follows as an update.
+    """
+    urgent = [
+        reservoir
+        for reservoir in watch.reservoirs
+        if _attempt(partial(_crossed, watch, reservoir, histories[reservoir.id], now), lambda _: False)
+    ]
+    if not urgent:
+        return {}
+    cycle_id = watch.journal.begin_cycle(now, watch.configuration_digest, None)
+    outcomes = tuple(
+        _attempt(
+            partial(judge_and_record, watch, cycle_id, reservoir, histories[reservoir.id], None, now),
+            partial(_not_announced, reservoir),
+        )
+        for reservoir in urgent
+    )
+    _close(watch, cycle_id, outcomes, 0)
+    return {outcome.reservoir.id: outcome.alerts for outcome in outcomes}
+
+
+def _not_announced(reservoir: Reservoir, error: Exception) -> Outcome:
+    """The cycle proper judges this dam once more, so nothing is lost yet."""
+    return Outcome(reservoir, None, (), (), failure=repr(error))
+
+
+def _crossed(watch: Watch, reservoir: Reservoir, history: History, now: datetime) -> bool:
+    """Say whether observation alone raises a higher severity than stands."""
+    found = assess(reservoir, history.series, None, now=now, unwatched_reason=history.unwatched).severity
+    stands = watch.journal.standing(reservoir.id).severity
+    return found is not None and (stands is None or found > stands)
+
+
 def forecast_fleet(watch: Watch, histories: Mapping[str, History], now: datetime) -> FleetForecast:
     """Forecast all dams in one call; whatever goes wrong leaves observation to stand alone."""
     requests = {
@@ -176,12 +217,29 @@ def forecast_fleet(watch: Watch, histories: Mapping[str, History], now: datetime
 
 
 def judge_and_record(
-    watch: Watch, cycle_id: int, reservoir: Reservoir, history: History, fleet: FleetForecast, now: datetime
+    watch: Watch,
+    cycle_id: int,
+    reservoir: Reservoir,
+    history: History,
+    fleet: FleetForecast | None,
+    now: datetime,
 ) -> Outcome:
-    """Assess one dam, decide what to say, and put all of it on record in one transaction."""
-    forecast = fleet.forecasts.get(reservoir.id)
-    findings = history.findings + tuple(f for f in fleet.findings if f.reservoir_id in (None, reservoir.id))
-    assessment = assess(reservoir, history.series, forecast, now=now, unwatched_reason=history.unwatched)
+    """Assess one dam, decide what to say, and put all of it on record in one transaction.
+
+    `fleet` is None before any forecast was asked for.
+    """
+    forecast = fleet.forecasts.get(reservoir.id) if fleet else None
+    findings = history.findings + tuple(
+        f for f in (fleet.findings if fleet else ()) if f.reservoir_id in (None, reservoir.id)
+    )
+    assessment = assess(
+        reservoir,
+        history.series,
+        forecast,
+        now=now,
+        unwatched_reason=history.unwatched,
+        before_forecast=fleet is None,
+    )
     decision = decide(assessment, watch.journal.standing(reservoir.id), reservoir.policy, now)
     alerts = _alerts_to_make(watch, reservoir, decision, findings, now)
     entry = CycleEntry(
@@ -254,19 +312,19 @@ def record_failure(
     observed = replace(history, findings=(*history.findings, finding))
     blind = _no_history(reservoir, f"the program failed on this dam: {error!r}")
     return _attempt(
-        lambda: judge_and_record(watch, cycle_id, reservoir, observed, FleetForecast({}, ()), now),
+        lambda: judge_and_record(watch, cycle_id, reservoir, observed, NO_FORECAST, now),
         lambda _: _attempt(
-            lambda: judge_and_record(watch, cycle_id, reservoir, blind, FleetForecast({}, ()), now),
+            lambda: judge_and_record(watch, cycle_id, reservoir, blind, NO_FORECAST, now),
             lambda last: Outcome(reservoir, None, (), (finding,), failure=repr(last)),
         ),
     )
 
 
-def _close(watch: Watch, cycle_id: int, outcomes: tuple[Outcome, ...], fleet: FleetForecast) -> None:
+def _close(watch: Watch, cycle_id: int, outcomes: tuple[Outcome, ...], forecasts: int) -> None:
     unwatched = sum(o.assessment is None or o.assessment.unwatched is not None for o in outcomes)
     counts = {
         "reservoirs": len(outcomes),
-        "forecasts": len(fleet.forecasts),
+        "forecasts": forecasts,
         "unwatched": unwatched,
         "alerts": sum(len(o.alerts) for o in outcomes),
         "failures": sum(o.failure is not None for o in outcomes),

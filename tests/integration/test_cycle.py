@@ -30,9 +30,13 @@ def test_an_observed_crossing_reaches_the_mailbox_without_any_model(world: Any) 
     assert assessment.severity.name == "emergency"
     assert assessment.degraded, "the lost networks are named"
     mails = [mail for mail in world.mailbox.messages() if "EMERGENCY" in mail.subject]
-    assert len(mails) == 1
+    assert [mail.subject.partition(":")[0] for mail in mails] == [
+        "EMERGENCY observed",
+        "EMERGENCY observed, update",
+    ]
     assert mails[0].text is not None
     text = mails[0].text.read_text()
+    assert "without waiting for the forecast" in text
     assert "Upper dam" in text
     assert "Clear the valley." in text
     assert len(mails[0].images) == 1, "the plot is in the mail"
@@ -130,17 +134,22 @@ def test_what_is_recorded_but_unsent_is_sent_by_the_next_run(world: Any) -> None
     world.write_readings("upper", world.crossing(42.5))
     world.cycle(deliver=False)
     assert world.subjects() == []
-    world.cycle()
-    assert sum("EMERGENCY" in subject for subject in world.subjects()) == 1
+    owed = world.cycle()
+    assert owed["upper"].alerts == ()
+    assert sum("EMERGENCY observed:" in subject for subject in world.subjects()) == 1
 
 
 def test_the_record_holds_why_a_warning_was_sent(world: Any) -> None:
     world.write_readings("upper", world.crossing(42.5))
-    number = world.cycle()["upper"].alerts[0].number
+    first, update = (alert.number for alert in world.cycle()["upper"].alerts[:2])
     journal = open_journal(world.load())
     try:
-        assert number is not None
-        record = journal.alert_record(number)
+        assert first is not None
+        assert update is not None
+        early, record = journal.alert_record(first), journal.alert_record(update)
+        assert early is not None
+        assert early.entry is not None
+        assert early.entry.forecast is None, "nothing was waited for"
         assert record is not None
         assert record.entry is not None
         assert record.entry.series is not None
@@ -174,3 +183,25 @@ def test_what_concerns_the_whole_service_is_told_once_and_not_once_per_dam(world
     assert all(FindingKind.NO_MODEL in {f.kind for f in o.findings} for o in outcomes.values())
     texts = [mail.text.read_text() for mail in world.mailbox.messages() if mail.text]
     assert sum("dam-warning train" in text for text in texts) == 1
+
+
+def test_an_observed_crossing_is_on_record_before_the_forecaster_is_asked(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write_readings("upper", world.crossing(42.5))
+    on_record: list[str] = []
+    real = warning.cycle.Forecaster.__call__
+
+    def look(self: Any, histories: Any, now: Any) -> Any:
+        journal = open_journal(world.load())
+        on_record.extend(
+            f"{row.reservoir_id} {row.kind} {row.severity_name}" for row in journal.recent_alerts(9)
+        )
+        journal.close()
+        return real(self, histories, now)
+
+    monkeypatch.setattr(warning.cycle.Forecaster, "__call__", look)
+    outcomes = world.cycle()
+    assert on_record.count("upper raise emergency") == 1
+    assert outcomes["upper"].alerts[0].kind is AlertKind.RAISE, "the early alert is part of the outcome"
+    assert sum(alert.kind is AlertKind.RAISE for alert in outcomes["upper"].alerts) == 1

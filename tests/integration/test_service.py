@@ -88,7 +88,7 @@ def test_a_daemon_started_again_does_not_repeat_the_cycle_of_the_day(world: Any)
     finally:
         second.kill()
     assert last_cycle(world).id == done
-    assert sum("EMERGENCY" in subject for subject in world.subjects()) == 1
+    assert sum("EMERGENCY observed:" in subject for subject in world.subjects()) == 1
 
 
 def test_a_refused_configuration_ends_the_daemon_with_78(world: Any) -> None:

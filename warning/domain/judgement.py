@@ -14,6 +14,9 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import LevelThreshold, Reservoir, RiseThreshold, Severity
 
 HOLDING_SHARE = 0.5  # of a forecast rule's probability: below it, the forecast holds nothing up any more
+NOT_AWAITED = (
+    "sent on the observation, without waiting for the forecast: an update follows where it adds to this"
+)
 _STRENGTH = {Evidence.FORECAST: 0, Evidence.RISE: 1, Evidence.OBSERVED: 2}
 
 
@@ -45,6 +48,7 @@ def assess(
     *,
     now: datetime,
     unwatched_reason: str | None = None,
+    before_forecast: bool = False,
 ) -> Assessment:
     """Judge one dam as of `now` (aware); possible with anything missing.
 
@@ -56,13 +60,16 @@ def assess(
     Holding: an observation, doubted or not, at or above the clear value; a probability of
     `HOLDING_SHARE` of the rule's or more; above the arming value, a rise that is not known to be
     below the clearing one. Evidence that has become stale stays evidence: the dam is then
-    unwatched as well. `unwatched_reason` is what the caller knows, such as a source that failed.
+    unwatched as well. `unwatched_reason` is what the caller knows, such as a source that failed;
+    `before_forecast` that no forecast has been asked for yet, which is then not called lost.
     """
     if now.tzinfo is None:
         raise ValueError(f"{reservoir.id}: an assessment needs an aware instant, found {now.isoformat()}")
     today = now.astimezone(reservoir.time_zone).date()
     sighting = sight(series, reservoir.forecast_variable, today, reservoir.stale_after_days)
-    outlook, lost = usable_outlook(forecast, reservoir.id, today)
+    outlook, lost = (
+        (None, (NOT_AWAITED,)) if before_forecast else usable_outlook(forecast, reservoir.id, today)
+    )
     grounds = list(_grounds(reservoir, sighting.observations, outlook))
     ground = max(grounds, key=lambda g: g.weight, default=None)
     shown = ground.observation if ground and ground.observation else sighting.believed
