@@ -180,7 +180,7 @@ def announce_crossings(
         )
         for reservoir in urgent
     )
-    _close(watch, cycle_id, outcomes, 0)
+    _close(watch, cycle_id, outcomes, 0, early=True)
     return {outcome.reservoir.id: outcome.alerts for outcome in outcomes}
 
 
@@ -320,7 +320,9 @@ def record_failure(
     )
 
 
-def _close(watch: Watch, cycle_id: int, outcomes: tuple[Outcome, ...], forecasts: int) -> None:
+def _close(
+    watch: Watch, cycle_id: int, outcomes: tuple[Outcome, ...], forecasts: int, *, early: bool = False
+) -> None:
     unwatched = sum(o.assessment is None or o.assessment.unwatched is not None for o in outcomes)
     counts = {
         "reservoirs": len(outcomes),
@@ -329,8 +331,8 @@ def _close(watch: Watch, cycle_id: int, outcomes: tuple[Outcome, ...], forecasts
         "alerts": sum(len(o.alerts) for o in outcomes),
         "failures": sum(o.failure is not None for o in outcomes),
     }
-    watch.journal.close_cycle(cycle_id, watch.clock.now(), **counts)
-    log.info(pairs("cycle", id=cycle_id, **counts))
+    watch.journal.close_cycle(cycle_id, watch.clock.now(), early=early, **counts)
+    log.info(pairs("crossings" if early else "cycle", id=cycle_id, **counts))
 
 
 def _attempt(action: Callable[[], T], otherwise: Callable[[Exception], T]) -> T:

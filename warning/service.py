@@ -36,7 +36,7 @@ STOP_DEADLINE_S = 30.0
 class Duties:
     """What the service does and when.
 
-    `last_cycle_at` asks the record when the newest cycle began; None when there was none.
+    `last_cycle_at` asks the record when the newest cycle that came to its end began; None for none.
     `new_readings` says whether the source holds readings that no cycle of this process has seen;
     it is asked every `poll_every_s`, never where that is None.
     """
@@ -61,7 +61,7 @@ def duties_of(parts: Parts, stop: threading.Event) -> Duties:
         parts.run_cycle()
 
     def last_cycle_at() -> datetime | None:
-        newest = watch.journal.last_cycle()
+        newest = watch.journal.last_finished_cycle()
         return newest.started_at if newest else None
 
     return Duties(

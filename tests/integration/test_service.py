@@ -91,6 +91,21 @@ def test_a_daemon_started_again_does_not_repeat_the_cycle_of_the_day(world: Any)
     assert sum("EMERGENCY observed:" in subject for subject in world.subjects()) == 1
 
 
+def test_a_cycle_that_was_cut_off_is_run_again_at_the_next_start(world: Any) -> None:
+    fresh_readings(world)
+    journal = open_journal(world.load())
+    cut_off = journal.begin_cycle(datetime.now(UTC), "digest", None)
+    journal.close()
+    daemon = start(world.config)
+    try:
+        wait_for(lambda: last_cycle(world).id > cut_off and last_cycle(world).ended_at is not None)
+        daemon.send_signal(signal.SIGTERM)
+        daemon.communicate(timeout=LIMIT_S)
+    finally:
+        daemon.kill()
+    assert daemon.returncode == 0
+
+
 def test_a_refused_configuration_ends_the_daemon_with_78(world: Any) -> None:
     (world.config / "recipients.toml").write_text("")
     daemon = start(world.config)

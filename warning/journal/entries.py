@@ -13,6 +13,7 @@ from warning.domain.forecast import Forecast
 from warning.domain.readings import ReadingSeries
 
 KEPT_DAYS = 60
+EARLY = "early"  # outcome of a look at crossings alone, ahead of the forecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

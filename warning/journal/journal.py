@@ -16,7 +16,15 @@ from warning.domain.findings import FindingKind
 from warning.domain.variables import Variable
 from warning.errors import JournalError
 from warning.journal import delivering, reading, writing
-from warning.journal.entries import AlertRecord, AlertRow, CycleEntry, CycleRow, DeliveryRow, StandingRow
+from warning.journal.entries import (
+    EARLY,
+    AlertRecord,
+    AlertRow,
+    CycleEntry,
+    CycleRow,
+    DeliveryRow,
+    StandingRow,
+)
 from warning.journal.serial import from_json
 from warning.journal.store import Store
 from warning.journal.tables import configurations, cycles, standings
@@ -76,11 +84,15 @@ class Journal:
         unwatched: int,
         alerts: int,
         failures: int,
+        early: bool = False,
     ) -> None:
-        """Record how a cycle ended: `complete`, or `partial` where a dam failed."""
+        """Record how a cycle ended: `complete`, `partial` where a dam failed, or `early`.
+
+        An early one looked only at crossings, ahead of the forecast; it is not the cycle that was due.
+        """
         counts = {
             "ended_at": ended_at,
-            "outcome": "partial" if failures else "complete",
+            "outcome": EARLY if early else "partial" if failures else "complete",
             "reservoirs": reservoirs,
             "forecasts": forecasts,
             "unwatched": unwatched,
@@ -120,6 +132,11 @@ class Journal:
     def last_cycle(self) -> CycleRow | None:
         """Return the newest cycle, running or not."""
         return next(iter(self.recent_cycles(1)), None)
+
+    def last_finished_cycle(self) -> CycleRow | None:
+        """Return the newest cycle that came to its end over the whole fleet; one cut off is none."""
+        with self._store.reading() as connection:
+            return reading.last_finished_cycle(connection)
 
     def recent_cycles(self, limit: int) -> list[CycleRow]:
         """Return the newest cycles, newest first."""

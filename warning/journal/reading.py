@@ -16,6 +16,7 @@ from warning.domain.forecast import Forecast
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
 from warning.journal.entries import (
+    EARLY,
     AlertRecord,
     AlertRow,
     AttemptRow,
@@ -75,6 +76,13 @@ def recent_cycles(connection: Connection, limit: int) -> list[CycleRow]:
     """The newest cycles, newest first."""
     query = select(cycles).order_by(cycles.c.id.desc()).limit(limit)
     return [CycleRow(**row) for row in connection.execute(query).mappings()]
+
+
+def last_finished_cycle(connection: Connection) -> CycleRow | None:
+    """The newest cycle that ended and was not an early look."""
+    ended = select(cycles).where(cycles.c.ended_at.is_not(None), cycles.c.outcome != EARLY)
+    row = connection.execute(ended.order_by(cycles.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else CycleRow(**row)
 
 
 def recent_alerts(connection: Connection, limit: int, reservoir_id: str | None) -> list[AlertRow]:

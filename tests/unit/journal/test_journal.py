@@ -172,6 +172,20 @@ def test_a_cycle_says_how_it_ended_and_one_that_was_cut_off_says_that(
     assert journal.last_cycle() == newest
 
 
+def test_only_a_cycle_over_the_fleet_that_ended_counts_as_done(journal: Journal, now: datetime) -> None:
+    assert journal.last_finished_cycle() is None
+    counts = {"reservoirs": 1, "forecasts": 0, "unwatched": 0, "alerts": 1, "failures": 0}
+    done = journal.begin_cycle(now, "digest", None)
+    journal.close_cycle(done, now, **counts)
+    early = journal.begin_cycle(now, "digest", None)
+    journal.close_cycle(early, now, early=True, **counts)
+    journal.begin_cycle(now, "digest", None)
+    finished = journal.last_finished_cycle()
+    assert finished is not None
+    assert (finished.id, finished.outcome) == (done, "complete")
+    assert journal.recent_cycles(2)[1].outcome == "early"
+
+
 def test_lists_for_people_are_newest_first_and_limited(
     journal: Journal, alert: MakeAlert, entry: MakeEntry, compose: Compose
 ) -> None:
