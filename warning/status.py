@@ -114,7 +114,11 @@ def _cycle_troubles(configuration: Configuration, cycle: CycleRow | None, now: d
         local = due.astimezone(schedule.time_zone)
         troubles.append(f"the cycle due {local:%Y-%m-%d %H:%M %Z} did not run: is the service up?")
     if cycle.outcome != "complete" and cycle.started_at < now - CYCLE_GRACE:
-        troubles.append(f"cycle {cycle.id} is {cycle.outcome}: see the log for the dam that failed")
+        partial = cycle.outcome == "partial"
+        what = (
+            "could not judge every dam" if partial else "was cut off; the service runs it again at its start"
+        )
+        troubles.append(f"cycle {cycle.id} {what}: see the log for why")
     return troubles
 
 
