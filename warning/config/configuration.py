@@ -96,6 +96,7 @@ class Schedule:
 class ForecastSettings:
     """How the networks are run and trained, and how the experts are weighed.
 
+    The daemon trains anew when the model in force is `retrain_every_days` old, never where that is 0.
     `weight_rule` "published" is rule (2)-(6) as printed, where `weight_decay` is 1; "decay" forgets
     old weights by `weight_decay` per known error. Time limits hold for the child process.
     """
@@ -108,6 +109,30 @@ class ForecastSettings:
     weight_error: WeightError = "squared"
     seed: int = 0
     max_epochs: int = 30
+    retrain_every_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """How the daemon says how it is: over HTTP on loopback, by a ping after each cycle, and by mail.
+
+    `listen` is None for nowhere, `heartbeat_at` for no heartbeat. Less free disk, an older model or a
+    message that waits longer than said here is told to people.
+    """
+
+    listen: tuple[str, int] | None = ("127.0.0.1", 9797)
+    ping_url: str | None = field(default=None, repr=False)
+    heartbeat_at: time | None = None
+    least_free_disk_mb: int = 500
+    oldest_model_days: int = 60
+    undelivered_minutes: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """For how long the record keeps cycles and forecasts that no alert rests on."""
+
+    cycles_days: int = 730
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +150,8 @@ class Configuration:
     forecast: ForecastSettings
     journal_url: str = field(repr=False)
     retry: RetryPolicy
+    health: HealthSettings
+    retention: RetentionSettings
     severities: tuple[Severity, ...]
     reservoirs: tuple[Reservoir, ...]
     recipients: tuple[Recipient, ...]

@@ -279,6 +279,9 @@ class ForecastDraft(Draft):
     max_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = key(
         "a whole number from 1 to 100000", "max_epochs = 30"
     )
+    retrain_every_days: Annotated[int, Field(ge=0, le=3650)] | None = key(
+        "a whole number of days from 0 (never) to 3650", "retrain_every_days = 30"
+    )
 
 
 class JournalDraft(Draft):
@@ -314,6 +317,25 @@ class DeliveryDraft(Draft):
     expire_after_hours: Hours | None = key("a number of hours above 0, up to 8760", "expire_after_hours = 24")
 
 
+class HealthDraft(Draft):
+    listen: Line | None = key('"127.0.0.1:PORT", "[::1]:PORT" or "off"', 'listen = "127.0.0.1:9797"')
+    ping_url: Place | None = key("a URL or a reference to one", 'ping_url = "file:ping.url"', secret=True)
+    heartbeat_at: TimeOfDay | None = key('a time of day from "00:00" to "23:59"', 'heartbeat_at = "08:00"')
+    least_free_disk_mb: Annotated[int, Field(ge=1, le=10_000_000)] | None = key(
+        "a whole number of megabytes from 1 to 10000000", "least_free_disk_mb = 500"
+    )
+    oldest_model_days: Days | None = key("a whole number of days from 1 to 3650", "oldest_model_days = 60")
+    undelivered_minutes: Annotated[int, Field(ge=1, le=100_000)] | None = key(
+        "a whole number of minutes from 1 to 100000", "undelivered_minutes = 30"
+    )
+
+
+class RetentionDraft(Draft):
+    cycles_days: Annotated[int, Field(ge=7, le=36_500)] | None = key(
+        "a whole number of days from 7 to 36500", "cycles_days = 730"
+    )
+
+
 class WarningFile(Draft):
     state_directory: Place | None = key("the path of a folder", 'state_directory = "/var/lib/dam-warning"')
     severities: list[Line] | None = key(
@@ -326,3 +348,5 @@ class WarningFile(Draft):
     mail: MailDraft | None = key("a table", "[mail]", secret=True)
     sms: SmsDraft | None = key("a table", "[sms]", secret=True)
     delivery: DeliveryDraft | None = key("a table", "[delivery]")
+    health: HealthDraft | None = key("a table", "[health]", secret=True)
+    retention: RetentionDraft | None = key("a table", "[retention]")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from warning.config import service_rules, source_rules
+from warning.config import operating_rules, service_rules, source_rules
 from warning.config.building import build_recipient, build_reservoir
 from warning.config.channels import Secrets, channels_of, mail_server, sms_url
-from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
+from warning.config.configuration import Configuration, CsvSource, HealthSettings, InfluxdbSource
 from warning.config.drafts import DefaultsDraft, Draft, RecipientsFile, ReservoirsFile, WarningFile
 from warning.config.problems import Complaints, InvalidConfigurationError, Problem
 from warning.config.recipient_rules import (
@@ -56,10 +56,11 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
     recipients = _read(RecipientsFile, RECIPIENTS_FILE, contents)
     _check_rules(service, reservoirs, recipients, directory)
     channels = _channels(service, recipients, secrets)
-    journal_url, source_secrets = "", source_rules.SourceSecrets()
+    journal_url, source_secrets, health = "", source_rules.SourceSecrets(), HealthSettings()
     if service.draft:
         journal_url = service_rules.journal_url(service.draft, directory, secrets, service.complaints)
         source_secrets = source_rules.source_secrets(service.draft.source, secrets, service.complaints)
+        health = operating_rules.health_settings(service.draft, secrets, service.complaints)
     problems = [p for file in (service, reservoirs, recipients) for p in file.problems()]
     if problems or not (service.draft and reservoirs.draft and recipients.draft):
         raise InvalidConfigurationError(directory, problems)
@@ -76,6 +77,8 @@ def load_configuration(directory: Path, environment: Mapping[str, str] | None = 
         forecast=service_rules.forecast_settings(service.draft),
         journal_url=journal_url,
         retry=service_rules.retry_policy(service.draft),
+        health=health,
+        retention=operating_rules.retention_settings(service.draft),
         severities=severities,
         reservoirs=tuple(build_reservoir(name, dam, defaults, by_name) for name, dam in dams.items()),
         recipients=tuple(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from warning.config.configuration import ForecastSettings
+from warning.config.configuration import ForecastSettings, HealthSettings, RetentionSettings
 from warning.config.drafts import Draft, RecipientsFile, ReservoirsFile, WarningFile
 from warning.config.loading import FILES, load_configuration
 from warning.config.service_rules import DEFAULT_SEVERITIES
@@ -36,6 +36,7 @@ def samples(tmp_path: Path) -> Path:
         "mail-password": "pa55word",
         "sms.url": "twilio://AC1:token@+15305550100/{phone}",
         "siren.url": "json://siren.example.org/",
+        "ping.url": "https://hc.example.org/secret-uuid",
     }
     for name, secret in secrets.items():
         (tmp_path / name).write_text(secret)
@@ -96,8 +97,11 @@ def test_the_defaults_that_the_samples_show_are_the_defaults(samples: Path) -> N
     shown: dict[str, object] = {}
     for name, line in commented_keys():
         shown |= tomllib.loads(line) if name == "warning.toml" else {}
-    for settings in (ForecastSettings(), RetryPolicy()):
+    for settings in (ForecastSettings(), RetryPolicy(), RetentionSettings()):
         assert {key: shown[key] for key in settings.__slots__} == asdict(settings)
+    plain = ("least_free_disk_mb", "oldest_model_days", "undelivered_minutes")
+    assert all(shown[key] == getattr(HealthSettings(), key) for key in plain)
+    assert shown["listen"] == "127.0.0.1:9797" and HealthSettings().listen == ("127.0.0.1", 9797)
     assert shown["severities"] == list(DEFAULT_SEVERITIES)
     configuration = load_configuration(samples, ENVIRONMENT)
     assert shown["delivery_every_s"] == configuration.schedule.delivery_every_s
