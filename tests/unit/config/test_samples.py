@@ -101,7 +101,8 @@ def test_the_defaults_that_the_samples_show_are_the_defaults(samples: Path) -> N
         assert {key: shown[key] for key in settings.__slots__} == asdict(settings)
     plain = ("least_free_disk_mb", "oldest_model_days", "undelivered_minutes")
     assert all(shown[key] == getattr(HealthSettings(), key) for key in plain)
-    assert shown["listen"] == "127.0.0.1:9797" and HealthSettings().listen == ("127.0.0.1", 9797)
+    assert shown["listen"] == "127.0.0.1:9797"
+    assert HealthSettings().listen == ("127.0.0.1", 9797)
     assert shown["severities"] == list(DEFAULT_SEVERITIES)
     configuration = load_configuration(samples, ENVIRONMENT)
     assert shown["delivery_every_s"] == configuration.schedule.delivery_every_s
