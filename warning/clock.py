@@ -16,11 +16,22 @@ class Clock(Protocol):
         ...
 
 
+class RunningClock(Clock, Protocol):
+    """A clock that also measures how much time has passed, whatever the present is set to."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds since some instant; it never jumps, and stands still while the machine sleeps."""
+        ...
+
+
 class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return monotonic_s()
 
 
 class FixedClock:

@@ -132,6 +132,15 @@ class Outbox:
         self._answers: queue.SimpleQueue[tuple[_Attempt, SendResult]] = queue.SimpleQueue()
         self._plots: dict[int, bytes | None] = {}
         self._drawing = threading.Lock()
+        self.turns = (
+            0  # rises while `deliver_due` goes on, so that one that hangs can be told from a busy one
+        )
+
+    def adopt(
+        self, *, find_channel: Callable[[str, str], Channel | None], who_else: WhoElse, retry: RetryPolicy
+    ) -> None:
+        """Go on with other channels and another retry policy; what is on its way keeps its own."""
+        self._find_channel, self._who_else, self._retry = find_channel, who_else, retry
 
     def deliver_due(self, stop: threading.Event) -> DeliveryCount:
         """Send what is due, and what falls due meanwhile, until nothing is on its way any more.
@@ -141,6 +150,7 @@ class Outbox:
         """
         count = DeliveryCount()
         while not stop.is_set():
+            self.turns += 1
             self._settle_answers(count, 0.0)
             self._leave_behind(count)
             if self._start_due(count):

@@ -25,16 +25,20 @@ def run(options: argparse.Namespace) -> int:
 
     from warning.clock import SystemClock
     from warning.config.loading import load_configuration
+    from warning.duties import Duties
     from warning.ops.logs import configure_logs
-    from warning.service import Service, duties_of, stop_on_signals
+    from warning.ops.notify import Notifier
+    from warning.ops.signals import heed_signals
+    from warning.service import Service
     from warning.wiring import wired
 
     configure_logs()
-    stop = threading.Event()
-    stop_on_signals(stop)
-    clock = SystemClock()
+    stop, reload_asked = threading.Event(), threading.Event()
+    heed_signals(stop, reload_asked)
+    clock, notifier = SystemClock(), Notifier.from_environment(os.environ)
     with wired(load_configuration(options.config), clock) as parts:
-        ended = Service(duties_of(parts, stop), clock, stop).run()
+        duties = Duties(parts, clock, stop)
+        ended = Service(duties, clock, stop, notifier=notifier, reload_asked=reload_asked).run()
         if not ended:
             logging.shutdown()
             os._exit(0)  # a job's thread would keep the interpreter waiting for a forecast nobody needs
