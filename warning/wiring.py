@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
@@ -143,11 +143,11 @@ def channel_problems(configuration: Configuration) -> list[Problem]:
 def train_fleet(
     configuration: Configuration, last_day: date, now: datetime, on_progress: Callable[[str, float], None]
 ) -> TrainReport:
-    """Train on the readings up to `last_day` and put the model in force; see `trainer.train_model`."""
+    """Train on the readings up to `last_day` and put the model in force if it is not worse."""
     make_state_directory(configuration)
     source = source_of(configuration)
     histories, left_out = training_histories(configuration.reservoirs, source, last_day)
-    report = train_model(
+    return train_model(
         histories,
         training_settings_of(configuration.forecast),
         registry_of(configuration),
@@ -155,8 +155,8 @@ def train_fleet(
         rule=weight_rule_of(configuration.forecast),
         time_limit_s=configuration.forecast.train_time_limit_s,
         on_message=partial(tell_progress, on_progress),
+        unreadable=left_out,
     )
-    return replace(report, left_out={**left_out, **report.left_out})
 
 
 def noon_of(day: date, configuration: Configuration) -> datetime:

@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     import logging
 
     from warning.cli.progress import ProgressBar
+    from warning.cli.train import verdict
     from warning.config.loading import load_configuration
     from warning.demo.configuration import write_configuration
     from warning.demo.files import append_day, write_fleet
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"Three dams are simulated up to {fleet.eve}, the eve of a flood. Training the networks …")
         with ProgressBar() as progress:
             report = train_fleet(configuration, fleet.eve, noon_of(fleet.eve, configuration), progress)
-        print(f"Model {report.model_id} is in force.")
+        print(verdict(report))
         _run_day(configuration, fleet.eve)
         for ahead in range(1, (fleet.crossing_day - fleet.eve).days + 1):
             append_day(fleet, folders, fleet.eve + timedelta(days=ahead))

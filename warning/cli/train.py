@@ -2,17 +2,21 @@
 
 Trains the ten LSTMs of the ensemble and the CNN-LSTM on the first 80 % of each dam's days and stops
 early on the rest. Uses a GPU where there is one. The old model stays in force until the new one is
-complete.
+complete, and beyond that if the new one is worse on the validation part; `dam-warning models --use MODEL`
+puts it in force all the same.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from warning.cli.options import add_config, day
 
-HELP = "train the networks on all dams and put them in force"
+if TYPE_CHECKING:
+    from warning.forecasting.trainer import TrainReport
+
+HELP = "train the networks on all dams and put them in force if they are not worse"
 EXAMPLE = "dam-warning train --until 2016-01-01"
 
 
@@ -36,15 +40,16 @@ def run(options: argparse.Namespace) -> int:
     last_day = options.until - timedelta(days=1) if options.until else now.date()
     with ProgressBar() as progress:
         report = train_fleet(configuration, last_day, now, progress)
-    print(report_text(report.model_id, report.skill, report.left_out))
+    print(report_text(report))
     return 0
 
 
-def report_text(model_id: str, skill: Mapping[str, tuple[float, ...]], left_out: Mapping[str, str]) -> str:
+def report_text(report: TrainReport) -> str:
     """Return what came of a training as people read it."""
     from warning.learning import mean_skill
 
-    lines = [f"Model {model_id} is in force."]
+    skill, left_out = report.skill, report.left_out
+    lines = [verdict(report)]
     lines.append(f"Error on the validation part, as a share of persistence's: {mean_skill(skill):.3f}")
     width = max((len(name) for name in (*skill, *left_out)), default=0)
     for name, ratios in sorted(skill.items()):
@@ -53,3 +58,15 @@ def report_text(model_id: str, skill: Mapping[str, tuple[float, ...]], left_out:
         lines.append(f"  {'lead day':<{width}}  " + "  ".join(f"{lead:>4}" for lead in range(1, 8)))
     lines += [f"  {name:<{width}}  left out: {why}" for name, why in sorted(left_out.items())]
     return "\n".join(lines)
+
+
+def verdict(report: TrainReport) -> str:
+    """Say in a sentence or two which model is in force now."""
+    if report.contest is None:
+        return f"Model {report.model_id} is in force."
+    if report.promoted:
+        return f"Model {report.model_id} is in force: {report.contest.words}."
+    return (
+        f"Model {report.model_id} is not in force: {report.contest.words}. {report.contest.against} stays; "
+        f"`dam-warning models --use {report.model_id}` overrules this."
+    )

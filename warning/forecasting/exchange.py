@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from math import isfinite, nan
 from pathlib import Path
@@ -81,21 +81,35 @@ class TrainSite:
 
 
 @dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The networks in force and the scales of the dams that they know: to be measured beside the new ones."""
+
+    specs: tuple[NetworkSpec, ...]
+    states: States
+    scales: Mapping[str, SiteScale]
+
+
+@dataclass(frozen=True, slots=True)
 class TrainJob:
     """What the child is to train, and the rule under which the pool's validation skill is measured."""
 
     sites: Mapping[str, TrainSite]
     settings: TrainingSettings
     rule: WeightRule
+    incumbent: Incumbent | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TrainAnswer:
-    """What came of a training: the networks, and MAE / MAE(persistence) per lead on validation by dam."""
+    """What came of a training: the networks, and MAE / MAE(persistence) per lead on validation by dam.
+
+    `incumbent_skill` is that of the networks in force on the same validation parts.
+    """
 
     networks: TrainedNetworks
     skill: Mapping[str, tuple[float, ...]]
     versions: Mapping[str, str]
+    incumbent_skill: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +156,18 @@ def unpack_series(prefix: str, plain: Mapping[str, Any], arrays: Arrays) -> Read
     return ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled)
 
 
-def pack_states(states: States, arrays: Arrays) -> None:
+def pack_states(states: States, arrays: Arrays, prefix: str = "network") -> None:
     """Put the networks' parameters into `arrays`."""
     for network, parameters in states.items():
         for name, values in parameters.items():
-            arrays[f"network/{network}/{name}"] = values
+            arrays[f"{prefix}/{network}/{name}"] = values
 
 
-def unpack_states(arrays: Arrays) -> dict[str, State]:
+def unpack_states(arrays: Arrays, prefix: str = "network") -> dict[str, State]:
     """Rebuild what `pack_states` took apart."""
     states: dict[str, State] = {}
     for key, values in arrays.items():
-        if key.startswith("network/"):
+        if key.startswith(f"{prefix}/"):
             _, network, name = key.split("/", 2)
             states.setdefault(network, {})[name] = values
     return states
@@ -220,8 +234,29 @@ def pack_train_job(job: TrainJob) -> tuple[dict[str, Any], Arrays]:
         }
         for i, (reservoir_id, site) in enumerate(job.sites.items())
     ]
-    plain = {"job": TRAIN, "sites": sites, "settings": asdict(job.settings), "rule": asdict(job.rule)}
+    plain = {
+        "job": TRAIN,
+        "sites": sites,
+        "settings": asdict(job.settings),
+        "rule": asdict(job.rule),
+        "incumbent": _pack_incumbent(job.incumbent, arrays),
+    }
     return plain, arrays
+
+
+def _pack_incumbent(incumbent: Incumbent | None, arrays: Arrays) -> dict[str, Any] | None:
+    if incumbent is None:
+        return None
+    pack_states(incumbent.states, arrays, "incumbent")
+    scales = {name: scale_to_json(scale) for name, scale in incumbent.scales.items()}
+    return {"networks": specs_to_json(incumbent.specs), "scales": scales}
+
+
+def _unpack_incumbent(plain: Mapping[str, Any] | None, arrays: Arrays) -> Incumbent | None:
+    if plain is None:
+        return None
+    scales = {name: scale_from_json(scale) for name, scale in plain["scales"].items()}
+    return Incumbent(specs_from_json(plain["networks"]), unpack_states(arrays, "incumbent"), scales)
 
 
 def unpack_train_job(plain: Mapping[str, Any], arrays: Arrays) -> TrainJob:
@@ -235,7 +270,8 @@ def unpack_train_job(plain: Mapping[str, Any], arrays: Arrays) -> TrainJob:
             bounds=_bounds_from_json(site["bounds"]),
         )
     settings = plain["settings"] | {"lengths": tuple(plain["settings"]["lengths"])}
-    return TrainJob(sites, TrainingSettings(**settings), WeightRule(**plain["rule"]))
+    incumbent = _unpack_incumbent(plain["incumbent"], arrays)
+    return TrainJob(sites, TrainingSettings(**settings), WeightRule(**plain["rule"]), incumbent)
 
 
 def pack_train_answer(answer: TrainAnswer) -> tuple[dict[str, Any], Arrays]:
@@ -245,7 +281,8 @@ def pack_train_answer(answer: TrainAnswer) -> tuple[dict[str, Any], Arrays]:
     plain = {
         "networks": specs_to_json(answer.networks.specs),
         "log": [asdict(entry) for entry in answer.networks.log],
-        "skill": {name: [v if isfinite(v) else None for v in row] for name, row in answer.skill.items()},
+        "skill": _skill_to_json(answer.skill),
+        "incumbent_skill": _skill_to_json(answer.incumbent_skill),
         "versions": dict(answer.versions),
     }
     return plain, arrays
@@ -262,14 +299,22 @@ def unpack_train_answer(plain: Mapping[str, Any], arrays: Arrays) -> TrainAnswer
             if not all(np.isfinite(values).all() for values in state.values()):
                 raise ValueError(f"parameters of {name} are not finite")
         log = tuple(TrainingLog(**entry) for entry in plain["log"])
-        skill = {
-            str(name): tuple(nan if value is None else float(value) for value in row)
-            for name, row in plain["skill"].items()
-        }
+        skill, incumbent_skill = (_skill_from_json(plain[name]) for name in ("skill", "incumbent_skill"))
         versions = {str(name): str(version) for name, version in plain["versions"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForecastError(f"the training's result is unusable: {error!r}") from error
-    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions)
+    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions, incumbent_skill)
+
+
+def _skill_to_json(skill: Mapping[str, tuple[float, ...]]) -> dict[str, list[float | None]]:
+    return {name: [v if isfinite(v) else None for v in row] for name, row in skill.items()}
+
+
+def _skill_from_json(plain: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    return {
+        str(name): tuple(nan if value is None else float(value) for value in row)
+        for name, row in plain.items()
+    }
 
 
 def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:

@@ -1,7 +1,12 @@
-"""Training from the daemon's side: the child trains, the registry keeps, the newest model is put in force."""
+"""Training from the daemon's side: the child trains, the registry keeps, and the better model is in force.
+
+A new model competes with the one in force on the newest readings' validation part. Neither was trained on
+it; the new one chose when to stop by it, so a tie within noise favours the new one, which has seen more.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -12,7 +17,15 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
-from warning.forecasting.exchange import TrainAnswer, TrainJob, TrainSite, pack_train_job, unpack_train_answer
+from warning.forecasting.contest import Contest, contest_of
+from warning.forecasting.exchange import (
+    Incumbent,
+    TrainAnswer,
+    TrainJob,
+    TrainSite,
+    pack_train_job,
+    unpack_train_answer,
+)
 from warning.forecasting.model import Model, SiteFit
 from warning.forecasting.pool import OPERATIONAL_RULE
 from warning.forecasting.process import Message, WorkerCommand, ask_child
@@ -20,6 +33,8 @@ from warning.forecasting.registry import Registry, new_model_id
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.training_plan import SiteSplit, TrainingLog, TrainingSettings
 from warning.forecasting.weights import WeightRule
+
+log = logging.getLogger(__name__)
 
 MODELS_KEPT: Final = 10
 DEFAULT_TIME_LIMIT_S: Final = 6 * 3600.0
@@ -40,12 +55,20 @@ class TrainingHistory:
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """What came of a training. `left_out` says per dam why nothing could be learnt from it."""
+    """What came of a training. `left_out` says per dam why nothing could be learnt from it.
+
+    `contest` is None where no model was in force. A model that lost is kept, and not `promoted`.
+    """
 
     model_id: str
     skill: Mapping[str, tuple[float, ...]]
     log: tuple[TrainingLog, ...]
     left_out: Mapping[str, str]
+    contest: Contest | None = None
+
+    @property
+    def promoted(self) -> bool:
+        return self.contest is None or self.contest.won
 
 
 def train_model(
@@ -59,18 +82,23 @@ def train_model(
     time_limit_s: float = DEFAULT_TIME_LIMIT_S,
     work_folder: Path | None = None,
     on_message: Callable[[Message], None] | None = None,
+    unreadable: Mapping[str, str] | None = None,
 ) -> TrainReport:
-    """Train on all dams in the child, measure, save, and put the model in force.
+    """Train on all dams in the child, measure, save, and put the model in force if it is not worse.
 
-    `on_message` hears `{"doing": text, "share": 0..1}`. Raises ModelError where no dam has enough
-    history or the model cannot be saved, ForecastError where the child fails; the old model stays in force.
+    `unreadable` says why dams that are watched have no history here: a model that had to do without a
+    dam that the one in force knows does not replace it. `on_message` hears `{"doing": text, "share": 0..1}`.
+    Raises ModelError where no dam has enough history or the model cannot be saved, ForecastError where
+    the child fails; the old model stays in force.
     """
     sites, left_out = _train_sites(histories)
+    left_out = {**(unreadable or {}), **left_out}
     if not sites:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "there are no dams"
         raise ModelError(f"nothing to train on: {reasons}")
+    in_force = _in_force(registry)
     answered = ask_child(
-        *pack_train_job(TrainJob(sites, settings, rule)),
+        *pack_train_job(TrainJob(sites, settings, rule, _incumbent(in_force))),
         command=worker or WorkerCommand(),
         time_limit_s=time_limit_s,
         folder=work_folder,
@@ -78,9 +106,38 @@ def train_model(
     )
     answer = unpack_train_answer(*answered)
     model = _model(histories, sites, answer, settings, now)
-    registry.promote(registry.save(model))
+    registry.save(model)
+    contest = None
+    if in_force is not None:
+        known = in_force.sites.keys() & (histories.keys() | left_out.keys())
+        contest = contest_of(in_force.model_id, answer.skill, answer.incumbent_skill, known)
+    report = TrainReport(model.model_id, answer.skill, answer.networks.log, left_out, contest)
+    if report.promoted:
+        registry.promote(model.model_id)
     registry.prune(MODELS_KEPT)
-    return TrainReport(model.model_id, answer.skill, answer.networks.log, left_out)
+    _log_outcome(report)
+    return report
+
+
+def _in_force(registry: Registry) -> Model | None:
+    """Return the model to beat; one that cannot be read needs no beating."""
+    try:
+        return registry.active()
+    except ModelError as error:
+        log.warning("event=model-unusable cause=%r", str(error))
+        return None
+
+
+def _incumbent(model: Model | None) -> Incumbent | None:
+    if model is None:
+        return None
+    return Incumbent(model.specs, model.states, {name: fit.scale for name, fit in model.sites.items()})
+
+
+def _log_outcome(report: TrainReport) -> None:
+    how = "no model was in force" if report.contest is None else report.contest.words
+    event = "promoted" if report.promoted else "not-promoted"
+    log.info('event=trained model=%s outcome=%s because="%s"', report.model_id, event, how)
 
 
 def _train_sites(

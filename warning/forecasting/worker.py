@@ -14,6 +14,7 @@ import platform
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -98,19 +99,38 @@ def train(job: TrainJob) -> TrainAnswer:
     histories = {name: (site.series, site.split) for name, site in job.sites.items()}
     trained = training.train(histories, job.settings, lambda doing, share: _say(doing=doing, share=share))
     sites = {name: _validation_job(site) for name, site in job.sites.items()}
-    check = ForecastJob(sites, trained.specs, trained.states, job.rule, "cpu", last_only=False)
-    answer = forecast(check)
-    skill = {
-        name: validation_skill(result, sites[name].series.trusted(sites[name].scale.variable))
-        for name, result in answer.results.items()
-    }
+    skill = _measure(job, trained.specs, trained.states, sites)
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": torch.__version__,
         "pytorch-lightning": version("pytorch-lightning"),
     }
-    return TrainAnswer(trained, skill, versions)
+    return TrainAnswer(trained, skill, versions, _measure_incumbent(job, sites))
+
+
+def _measure(
+    job: TrainJob, specs: tuple[NetworkSpec, ...], states: States, sites: Mapping[str, SiteJob]
+) -> dict[str, tuple[float, ...]]:
+    """Return MAE / MAE(persistence) per lead on the validation parts, by dam."""
+    answer = forecast(ForecastJob(sites, specs, states, job.rule, "cpu", last_only=False))
+    return {
+        name: validation_skill(result, sites[name].series.trusted(sites[name].scale.variable))
+        for name, result in answer.results.items()
+    }
+
+
+def _measure_incumbent(job: TrainJob, sites: Mapping[str, SiteJob]) -> dict[str, tuple[float, ...]]:
+    """Measure the networks in force on the same days, under the same rule, with the scales they learned."""
+    incumbent = job.incumbent
+    if incumbent is None:
+        return {}
+    known = {
+        name: replace(site, scale=incumbent.scales[name])
+        for name, site in sites.items()
+        if name in incumbent.scales and incumbent.scales[name].variable == site.scale.variable
+    }
+    return _measure(job, incumbent.specs, incumbent.states, known)
 
 
 def _answer(plain: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
