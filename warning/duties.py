@@ -104,7 +104,7 @@ class Duties:
         newest = journal.last_cycle()
         if newest is not None and newest.started_at > now + FUTURE:
             return None
-        finished = journal.last_finished_cycle()
+        finished = journal.last_finished_cycle(now)
         return finished.started_at if finished else None
 
     def cycle(self) -> bool:

@@ -52,6 +52,17 @@ class CycleRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run of the daemon; without `ended_at` it runs still, or it was killed."""
+
+    id: int
+    started_at: datetime
+    ended_at: datetime | None
+    version: str
+    configuration_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRow:
     """One alert as a list shows it."""
 

@@ -23,11 +23,12 @@ from warning.journal.entries import (
     CycleEntry,
     CycleRow,
     DeliveryRow,
+    RunRow,
     StandingRow,
 )
 from warning.journal.serial import from_json
 from warning.journal.store import Store
-from warning.journal.tables import configurations, cycles, standings
+from warning.journal.tables import configurations, cycles, runs, standings
 
 log = logging.getLogger(__name__)
 Compose = Callable[[Alert], Composed]
@@ -51,6 +52,24 @@ class Journal:
     def close(self) -> None:
         """Release the database."""
         self._store.close()
+
+    # runs of the daemon
+
+    def begin_run(self, now: datetime, version: str, configuration_digest: str) -> int:
+        """Record that the daemon has started, and return the run's id."""
+        row = {"started_at": now, "version": version, "configuration_digest": configuration_digest}
+        with self._store.writing() as connection:
+            return writing.inserted_key(connection, runs, row)
+
+    def end_run(self, run_id: int, now: datetime) -> None:
+        """Record that the daemon has stopped in order."""
+        with self._store.writing() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(ended_at=now))
+
+    def last_run(self) -> RunRow | None:
+        """Return the newest run; where it has no end, it goes on or was killed."""
+        with self._store.reading() as connection:
+            return reading.last_run(connection)
 
     # cycles
 
@@ -133,10 +152,13 @@ class Journal:
         """Return the newest cycle, running or not."""
         return next(iter(self.recent_cycles(1)), None)
 
-    def last_finished_cycle(self) -> CycleRow | None:
-        """Return the newest cycle that came to its end over the whole fleet; one cut off is none."""
+    def last_finished_cycle(self, now: datetime) -> CycleRow | None:
+        """Return the newest cycle that came to its end over the whole fleet; one cut off is none.
+
+        One dated after `now` is none either: a clock that was wrong once must not make today look done.
+        """
         with self._store.reading() as connection:
-            return reading.last_finished_cycle(connection)
+            return reading.last_finished_cycle(connection, now)
 
     def recent_cycles(self, limit: int) -> list[CycleRow]:
         """Return the newest cycles, newest first."""

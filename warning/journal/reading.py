@@ -23,6 +23,7 @@ from warning.journal.entries import (
     CycleRow,
     DeliveryRow,
     RecordedEntry,
+    RunRow,
     StandingRow,
 )
 from warning.journal.serial import from_json
@@ -38,6 +39,7 @@ from warning.journal.tables import (
     forecasts,
     messages,
     readings,
+    runs,
     standings,
 )
 
@@ -78,11 +80,19 @@ def recent_cycles(connection: Connection, limit: int) -> list[CycleRow]:
     return [CycleRow(**row) for row in connection.execute(query).mappings()]
 
 
-def last_finished_cycle(connection: Connection) -> CycleRow | None:
-    """The newest cycle that ended and was not an early look."""
-    ended = select(cycles).where(cycles.c.ended_at.is_not(None), cycles.c.outcome != EARLY)
+def last_finished_cycle(connection: Connection, now: datetime) -> CycleRow | None:
+    """The newest cycle up to `now` that ended and was not an early look."""
+    ended = select(cycles).where(
+        cycles.c.ended_at.is_not(None), cycles.c.outcome != EARLY, cycles.c.started_at <= now
+    )
     row = connection.execute(ended.order_by(cycles.c.id.desc()).limit(1)).mappings().first()
     return None if row is None else CycleRow(**row)
+
+
+def last_run(connection: Connection) -> RunRow | None:
+    """The newest run of the daemon."""
+    row = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else RunRow(**row)
 
 
 def recent_alerts(connection: Connection, limit: int, reservoir_id: str | None) -> list[AlertRow]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    Connection,
     Date,
     DateTime,
     Dialect,
@@ -22,10 +23,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_REVISION = "0001"  # of the newest file in migrations/versions
+SCHEMA_REVISION = "0002"  # of the newest file in migrations/versions
 
 metadata = MetaData(
     naming_convention={
@@ -217,3 +219,57 @@ attempts = Table(
     Column("outcome", String(20), nullable=False),
     Column("detail", Text, nullable=False),
 )
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),  # none: it runs still, or it was killed
+    Column("version", String(50), nullable=False),
+    Column("configuration_digest", String(128), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+troubles = Table(
+    "troubles",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(50), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, index=True),  # none: it stands
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("note", Text),
+    Column("configuration_digest", String(128), nullable=False),
+    Column("reservoir_id", String(200)),  # none where it concerns no dam or all of them
+    Column("key", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+def _refuse_tampering(table: Table, connection: Connection, **options: Any) -> None:
+    """What was changed once was changed. Where someone goes round this, the hashes show it."""
+    if connection.dialect.name != "sqlite":
+        return
+    for refused in ("update", "delete"):
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER changes_refuse_{refused} BEFORE {refused.upper()} ON changes "
+            "BEGIN SELECT RAISE(ABORT, 'changes are only ever added'); END"
+        )
+
+
+event.listen(changes, "after_create", _refuse_tampering)

@@ -173,17 +173,52 @@ def test_a_cycle_says_how_it_ended_and_one_that_was_cut_off_says_that(
 
 
 def test_only_a_cycle_over_the_fleet_that_ended_counts_as_done(journal: Journal, now: datetime) -> None:
-    assert journal.last_finished_cycle() is None
+    assert journal.last_finished_cycle(now) is None
     counts = {"reservoirs": 1, "forecasts": 0, "unwatched": 0, "alerts": 1, "failures": 0}
     done = journal.begin_cycle(now, "digest", None)
     journal.close_cycle(done, now, **counts)
     early = journal.begin_cycle(now, "digest", None)
     journal.close_cycle(early, now, early=True, **counts)
     journal.begin_cycle(now, "digest", None)
-    finished = journal.last_finished_cycle()
+    finished = journal.last_finished_cycle(now)
     assert finished is not None
     assert (finished.id, finished.outcome) == (done, "complete")
     assert journal.recent_cycles(2)[1].outcome == "early"
+
+
+def test_a_cycle_of_a_clock_that_was_ahead_does_not_count_as_done(journal: Journal, now: datetime) -> None:
+    counts = {"reservoirs": 1, "forecasts": 0, "unwatched": 0, "alerts": 1, "failures": 0}
+    ahead = now + timedelta(days=400)
+    done, mistaken = (journal.begin_cycle(at, "digest", None) for at in (now, ahead))
+    journal.close_cycle(done, now, **counts)
+    journal.close_cycle(mistaken, ahead, **counts)
+    finished, later = journal.last_finished_cycle(now), journal.last_finished_cycle(ahead)
+    assert [row.id for row in (finished, later) if row is not None] == [done, mistaken]
+
+
+def test_a_run_without_an_end_is_seen_at_the_next_start(journal: Journal, now: datetime) -> None:
+    assert journal.last_run() is None
+    in_order = journal.begin_run(now, "1.0", "digest")
+    journal.end_run(in_order, now + timedelta(hours=1))
+    ended = journal.last_run()
+    killed = journal.begin_run(now + timedelta(hours=2), "1.1", "other")
+    cut_off = journal.last_run()
+    assert ended is not None
+    assert cut_off is not None
+    assert (ended.id, ended.version, ended.ended_at) == (in_order, "1.0", now + timedelta(hours=1))
+    assert (cut_off.id, cut_off.configuration_digest, cut_off.ended_at) == (killed, "other", None)
+
+
+def test_what_was_changed_can_be_neither_altered_nor_removed(journal: Journal, url: str) -> None:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute(
+            "INSERT INTO changes (at, who, configuration_digest, key, previous_hash, hash) "
+            "VALUES ('2026-11-22 03:00:00', 'jane', 'digest', 'k', '', 'h')"
+        )
+        for tampering in ("UPDATE changes SET who = 'omar'", "DELETE FROM changes"):
+            with pytest.raises(sqlite3.IntegrityError, match="changes are only ever added"):
+                connection.execute(tampering)
+    assert rows(url, "changes") == 1
 
 
 def test_lists_for_people_are_newest_first_and_limited(
