@@ -115,6 +115,22 @@ def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
         journal.close()
 
 
+def rewired(parts: Parts, configuration: Configuration) -> Parts:
+    """Return the parts of another configuration that share their record, outbox and clock with `parts`.
+
+    Deliveries that begin from now on go by the new one; a cycle that runs ends with what it began with.
+    """
+    journal, clock = parts.watch.journal, parts.watch.clock
+    journal.keep_configuration(configuration.digest, configuration.files, clock.now())
+    watch, write_back = _watch(configuration, journal, clock), _write_back(configuration)
+    parts.outbox.adopt(
+        find_channel=_channels_of(configuration),
+        who_else=lambda expired: others_to_tell(expired, configuration.recipients),
+        retry=configuration.retry,
+    )
+    return Parts(configuration, watch, parts.outbox, write_back)
+
+
 def troubles_beside_the_record(configuration: Configuration) -> list[str]:
     """Return what a person should see to that the record does not hold."""
     source = configuration.source
@@ -204,16 +220,16 @@ def _watch(configuration: Configuration, journal: Journal, clock: Clock) -> Watc
     )
 
 
-def _outbox(configuration: Configuration, journal: Journal, clock: Clock) -> Outbox:
+def _channels_of(configuration: Configuration) -> Callable[[str, str], Channel | None]:
     channels = {(r.id, channel.id): channel for r in configuration.recipients for channel in r.channels}
+    return lambda recipient_id, channel_id: channels.get((recipient_id, channel_id))
 
-    def find_channel(recipient_id: str, channel_id: str) -> Channel | None:
-        return channels.get((recipient_id, channel_id))
 
+def _outbox(configuration: Configuration, journal: Journal, clock: Clock) -> Outbox:
     return Outbox(
         journal,
         send,
-        find_channel=find_channel,
+        find_channel=_channels_of(configuration),
         draw=draw_in_child,
         who_else=lambda expired: others_to_tell(expired, configuration.recipients),
         clock=clock,

@@ -44,6 +44,13 @@ def last_due(now: datetime, times: Sequence[time], zone: ZoneInfo) -> datetime:
     return max(instant for instant in _due_around(now, times, zone) if instant <= now)
 
 
+def dues_between(after: datetime, before: datetime, times: Sequence[time], zone: ZoneInfo) -> list[datetime]:
+    """Return the due instants strictly between two instants, oldest first, of one year at most."""
+    first = max(after, before - timedelta(days=366)).astimezone(zone).date() - timedelta(days=1)
+    days = [first + timedelta(days=n) for n in range((before.astimezone(zone).date() - first).days + 2)]
+    return sorted(i for day in days for at in times if after < (i := due_instant(day, at, zone)) < before)
+
+
 def _due_around(now: datetime, times: Sequence[time], zone: ZoneInfo) -> list[datetime]:
     if not times:
         raise ValueError("a schedule needs at least one time of day")
