@@ -37,20 +37,23 @@ SERVICE_FILE, RESERVOIRS_FILE, RECIPIENTS_FILE = FILES = (
 D = TypeVar("D", bound=Draft)
 
 
-def load_configuration(directory: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+def load_configuration(
+    directory: Path, environment: Mapping[str, str] | None = None, *, texts_from: Path | None = None
+) -> Configuration:
     """Return the configuration that lies in `directory`.
 
-    `environment` is where `env:NAME` is looked up, the process's own unless given. Raises
+    `environment` is where `env:NAME` is looked up, the process's own unless given. The three files are
+    read from `texts_from` where that is given; what they refer to still lies in `directory`. Raises
     InvalidConfigurationError with every problem of all three files.
     """
     directory = directory.absolute()
-    if not directory.is_dir():
+    if texts_from is None and not directory.is_dir():
         remedy = f"copy the samples there: {', '.join(FILES)}"
         raise InvalidConfigurationError(
             directory, [Problem(str(directory), "", "no such folder", "a configuration folder", remedy)]
         )
     secrets = Secrets(directory, os.environ if environment is None else environment)
-    contents = {name: read_bytes(directory, name) for name in FILES}
+    contents = {name: read_bytes(texts_from or directory, name) for name in FILES}
     service = _read(WarningFile, SERVICE_FILE, contents)
     reservoirs = _read(ReservoirsFile, RESERVOIRS_FILE, contents)
     recipients = _read(RecipientsFile, RECIPIENTS_FILE, contents)

@@ -11,11 +11,12 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select, update
 
 from warning.domain.alert import CALM, Alert, Standing
+from warning.domain.changes import RecordedChange, State, Verification
 from warning.domain.delivery import Composed, DueDelivery, ExpiredDeliveries, SendResult
 from warning.domain.findings import FindingKind
 from warning.domain.variables import Variable
 from warning.errors import JournalError
-from warning.journal import delivering, reading, writing
+from warning.journal import delivering, history, reading, writing
 from warning.journal.entries import (
     EARLY,
     AlertRecord,
@@ -184,6 +185,35 @@ class Journal:
         """Return everything about one alert: words, evidence, deliveries, attempts."""
         with self._store.reading() as connection:
             return reading.alert_record(connection, number)
+
+    # the history of the configuration
+
+    def changes(self, limit: int, reservoir_id: str | None = None) -> list[RecordedChange]:
+        """Return the newest entries of the history, of one dam or of all, the newest last."""
+        with self._store.reading() as connection:
+            return history.recent(connection, limit, reservoir_id)
+
+    def add_changes(
+        self, settings: State, *, at: datetime, who: str, note: str | None, digest: str
+    ) -> list[RecordedChange]:
+        """Add to the history what `settings` change about the state that it last came to.
+
+        Settings that are recorded already add nothing, so this may be called as often as one likes.
+        """
+        with self._store.writing() as connection:
+            return history.add_differences(connection, settings, at=at, who=who, note=note, digest=digest)
+
+    def sign_changes(
+        self, first: int, *, at: datetime, who: str, note: str | None, digest: str
+    ) -> RecordedChange:
+        """Add to the history that `who` answers for its entries from number `first` on."""
+        with self._store.writing() as connection:
+            return history.add_signature(connection, first=first, at=at, who=who, note=note, digest=digest)
+
+    def verify_changes(self, known_head: str | None = None) -> Verification:
+        """Say whether the history is whole and as it was written; `known_head` is a hash noted elsewhere."""
+        with self._store.reading() as connection:
+            return history.verify(connection, known_head)
 
     # the outbox's side
 
