@@ -142,7 +142,8 @@ def _threshold_settings(threshold: LevelThreshold, unit: str) -> Keyed:
 def _evidence(rule: ForecastRule | None) -> str:
     if rule is None:
         return "observed"
-    return f"observed, or forecast with a probability of at least {rule.probability} within {days(rule.within_days)}"
+    forecast = f"a probability of at least {rule.probability} within {days(rule.within_days)}"
+    return f"observed, or forecast with {forecast}"
 
 
 def _rise_settings(rise: RiseThreshold, unit: str) -> Keyed:
