@@ -44,6 +44,8 @@ _SCENE_OF_KIND = {
     AlertKind.UNWATCHED: Scene.UNWATCHED,
     AlertKind.WATCHED_AGAIN: Scene.WATCHED,
     AlertKind.FINDING: Scene.FINDING,
+    AlertKind.SERVICE: Scene.FINDING,
+    AlertKind.HEARTBEAT: Scene.FINDING,
 }
 _SCENE_OF_EVIDENCE = {
     Evidence.OBSERVED: Scene.OBSERVED,

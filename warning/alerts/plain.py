@@ -19,6 +19,8 @@ _WITHOUT_SEVERITY = {
     AlertKind.UNWATCHED: "UNWATCHED",
     AlertKind.WATCHED_AGAIN: "WATCHED AGAIN",
     AlertKind.FINDING: "FINDING",
+    AlertKind.SERVICE: "SERVICE",
+    AlertKind.HEARTBEAT: "HEARTBEAT",
 }
 
 

@@ -23,6 +23,11 @@ class AlertKind(StrEnum):
     UNWATCHED = "unwatched"
     WATCHED_AGAIN = "watched-again"
     FINDING = "finding"
+    SERVICE = "service"  # of the service itself, not of a dam
+    HEARTBEAT = "heartbeat"
+
+
+THE_SERVICE = "*"  # stands where a dam's id stands in an alert about the service; never a dam's id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,7 @@ CALM = Standing()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One thing to be said about one dam. The record gives it its `number`.
+    """One thing to be said about one dam, or about the service. The record gives it its `number`.
 
     `severity` is what stands after it, `previous_severity` what stood before, `follows` the number
     of the alert it continues. `reasons` say in words what changed. `assessment` is None only where

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from warning.domain.alert import Alert, AlertKind
+from warning.domain.alert import THE_SERVICE, Alert, AlertKind
 from warning.domain.reservoir import Severity
 
 
@@ -40,7 +40,8 @@ class Recipient:
     findings: bool = False
 
     def watches(self, reservoir_id: str) -> bool:
-        return self.reservoirs is None or reservoir_id in self.reservoirs
+        """Whether the dam is this recipient's; the service is everyone's."""
+        return self.reservoirs is None or reservoir_id in self.reservoirs or reservoir_id == THE_SERVICE
 
 
 class DeliveryState(StrEnum):
@@ -135,13 +136,13 @@ def recipients_of(alert: Alert, recipients: Iterable[Recipient]) -> tuple[Recipi
     """Return those who must be told of `alert`.
 
     Whoever was told that a severity stands is also told when it falls: the higher of the two
-    severities decides. An unwatched dam concerns everyone who watches it. A finding goes to
-    those who asked for findings, and to everyone at that dam if nobody did.
+    severities decides. An unwatched dam concerns everyone who watches it. A finding, and what is
+    said of the service, goes to those who asked for findings, and to everyone there if nobody did.
     """
     watching = [r for r in recipients if r.watches(alert.reservoir_id)]
     if alert.kind in (AlertKind.UNWATCHED, AlertKind.WATCHED_AGAIN):
         return tuple(watching)
-    if alert.kind is AlertKind.FINDING:
+    if alert.kind in (AlertKind.FINDING, AlertKind.SERVICE, AlertKind.HEARTBEAT):
         asked = tuple(r for r in watching if r.findings)
         return asked or tuple(watching)
     severities = [s for s in (alert.severity, alert.previous_severity) if s is not None]

@@ -240,6 +240,8 @@ troubles = Table(
     Column("message", Text, nullable=False),
     Column("since", UtcDateTime, nullable=False),
     Column("told_at", UtcDateTime, nullable=False),
+    Column("gone_since", UtcDateTime),  # not found from here on, and not yet over
+    Column("again", Integer, nullable=False),  # 1: it came back soon after it was over
     Column("ended_at", UtcDateTime, index=True),  # none: it stands
 )
 

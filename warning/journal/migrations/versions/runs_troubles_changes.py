@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("since", sa.DateTime(), nullable=False),
         sa.Column("told_at", sa.DateTime(), nullable=False),
+        sa.Column("gone_since", sa.DateTime(), nullable=True),
+        sa.Column("again", sa.Integer(), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_troubles")),
     )
