@@ -44,7 +44,7 @@ class Arrivals:
             ids = [reservoir.id for reservoir in self._reservoirs]
             fleet = self._source.read(ids, self._newest_day(now), self._first_day)
         except SourceError as error:
-            log.warning(pairs("source unreadable", error=str(error)))
+            log.warning(pairs("source-unreadable", error=str(error)))
             return b"unreadable"  # that it has become so is news: the cycle says it to people
         for reservoir_id, raw in sorted(fleet.readings.items()):
             digest.update(reservoir_id.encode())

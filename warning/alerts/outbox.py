@@ -30,6 +30,7 @@ from warning.domain.delivery import (
     SendResult,
 )
 from warning.errors import JournalError
+from warning.events import pairs
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -196,7 +197,7 @@ class Outbox:
 
     def _work(self, attempt: _Attempt, channel: Channel) -> None:
         """Make one attempt, in a thread of its own."""
-        result = _guarded(lambda: self._make(attempt.delivery, channel))
+        result = guarded(lambda: self._make(attempt.delivery, channel))
         if isinstance(result, str):
             result = SendResult(ok=False, detail=result)
         self._answers.put((attempt, result))
@@ -212,9 +213,9 @@ class Outbox:
         """Draw an alert's plot once for all who get it."""
         with self._drawing:
             if alert_number not in self._plots:
-                drawn = _guarded(lambda: self._draw(plot_data))
+                drawn = guarded(lambda: self._draw(plot_data))
                 if drawn is None or isinstance(drawn, str):
-                    log.error("event=plot-failed alert=%d cause=%r", alert_number, drawn)
+                    log.error(pairs("plot-failed", alert=alert_number, cause=drawn))
                     drawn = None
                 while len(self._plots) >= _KEPT_PLOTS:
                     del self._plots[next(iter(self._plots))]
@@ -252,21 +253,23 @@ class Outbox:
     def _settle(self, attempt: _Attempt, result: SendResult, count: DeliveryCount) -> None:
         """Put the end of an attempt on record and into the log."""
         delivery, now = attempt.delivery, self._clock.now()
-        known_as = (
-            f"alert={delivery.alert_number} recipient={delivery.recipient_id} channel={delivery.channel_id}"
-        )
+        known_as = {
+            "alert": delivery.alert_number,
+            "recipient": delivery.recipient_id,
+            "channel": delivery.channel_id,
+        }
         try:
             if result.ok:
                 self._record.mark_sent(delivery, now, result.detail)
                 count.sent += 1
-                log.info("event=delivery-sent %s", known_as)
+                log.info(pairs("delivery-sent", **known_as))
             else:
                 again_at = self._retry.next_attempt_at(delivery.attempts + 1, now)
                 self._record.mark_failed(delivery, result, now, again_at)
                 count.failed += 1
-                log.warning("event=delivery-failed %s cause=%r", known_as, result.detail)
+                log.warning(pairs("delivery-failed", **known_as, cause=result.detail))
         except JournalError as error:  # the claim lapses and the delivery is due again
-            log.error("event=delivery-unrecorded %s sent=%s cause=%r", known_as, result.ok, str(error))
+            log.error(pairs("delivery-unrecorded", **known_as, sent=result.ok, cause=error))
 
     def _give_up(self, count: DeliveryCount) -> int:
         """Expire what is overdue and record that others are told; return for how many alerts."""
@@ -275,13 +278,15 @@ class Outbox:
         for group in groups:
             count.expired += len(group.missed)
             whom = ",".join(sorted(group.recipient_ids))
-            log.error("event=delivery-expired alert=%s recipients=%s", group.alert.number, whom)
+            log.error(pairs("delivery-expired", alert=group.alert.number, recipients=whom))
         return len(groups)
 
     def _compose_notice(self, alert: Alert, expired: ExpiredDeliveries) -> Composed:
         told = self._who_else(expired)
         if not told:
-            log.critical("event=nobody-told alert=%s: no way is left to tell anyone", expired.alert.number)
+            log.critical(
+                pairs("nobody-told", alert=expired.alert.number, why="no way is left to tell anyone")
+            )
         expires_at = alert.created_at + timedelta(hours=self._retry.expire_after_hours)
         return Composed(message=expiry_message(alert, expired), deliveries=told, expires_at=expires_at)
 
@@ -299,7 +304,7 @@ def without_plot(message: Message) -> Message:
     return replace(message, text=f"{message.text}\n\n{NO_PLOT}\n", html=html if replaced else html + note)
 
 
-def _guarded(action: Callable[[], T]) -> T | str:
+def guarded(action: Callable[[], T]) -> T | str:
     """Return what `action` returns, or where it broke; an exception's own text may hold a secret."""
     try:
         return action()

@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 
 from warning.clock import monotonic_s
 from warning.errors import ForecastError
+from warning.events import pairs
 from warning.forecasting.exchange import Arrays, read_folder, write_folder
 
 _LOG = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ def _raise_for(status: int, tail: str) -> None:
     if status == 0:
         return
     if tail:
-        _LOG.warning("the forecast child's last words:\n%s", tail)
+        _LOG.warning(pairs("forecast-child-failed", status=status, last_words=tail))
     last_line = tail.rsplit("\n", 1)[-1]
     how = f"ended with status {status}" if status > 0 else f"was ended by signal {_signal_name(-status)}"
     raise ForecastError(f"the forecast child {how}: {last_line or 'it said nothing'}")

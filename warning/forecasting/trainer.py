@@ -17,6 +17,7 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
+from warning.events import pairs
 from warning.forecasting.contest import Contest, contest_of
 from warning.forecasting.exchange import (
     Incumbent,
@@ -124,7 +125,7 @@ def _in_force(registry: Registry) -> Model | None:
     try:
         return registry.active()
     except ModelError as error:
-        log.warning("event=model-unusable cause=%r", str(error))
+        log.warning(pairs("model-unusable", cause=error))
         return None
 
 
@@ -137,7 +138,7 @@ def _incumbent(model: Model | None) -> Incumbent | None:
 def _log_outcome(report: TrainReport) -> None:
     how = "no model was in force" if report.contest is None else report.contest.words
     event = "promoted" if report.promoted else "not-promoted"
-    log.info('event=trained model=%s outcome=%s because="%s"', report.model_id, event, how)
+    log.info(pairs("trained", model=report.model_id, outcome=event, because=how))
 
 
 def _train_sites(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 from sqlalchemy import Connection, RowMapping, func, select
 
 from warning.domain.alert import Alert, Standing
@@ -132,6 +133,20 @@ def all_standings(connection: Connection) -> list[StandingRow]:
         )
         for reservoir_id, updated_at, cycle_id, body in connection.execute(query)
     ]
+
+
+def newest_reading_days(connection: Connection) -> dict[str, date]:
+    """The day of the newest reading, of whatever variable, that the last look at each dam found."""
+    query = select(standings.c.reservoir_id, readings.c.body).join_from(standings, entries).join(readings)
+    found: dict[str, date] = {}
+    for reservoir_id, body in connection.execute(query):
+        series = from_json(ReadingSeries, body)
+        rows = [
+            int(np.flatnonzero(known)[-1]) for v in series.values.values() if (known := ~np.isnan(v)).any()
+        ]
+        if rows:
+            found[reservoir_id] = series.first_day + timedelta(days=max(rows))
+    return found
 
 
 def alert_record(connection: Connection, number: int) -> AlertRecord | None:

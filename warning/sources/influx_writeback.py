@@ -15,6 +15,7 @@ from datetime import datetime
 
 from warning.clock import monotonic_s
 from warning.errors import SourceError
+from warning.events import pairs
 from warning.sources.influx_dialect import dialect_of
 from warning.sources.influx_points import Judged, lines_of
 from warning.sources.influx_settings import InfluxSettings
@@ -70,11 +71,11 @@ class WriteBack:
     def _run(self, cycle: _Cycle) -> None:
         with self._turn:
             if cycle is not self._newest:
-                log.warning('event=write-back-left-out cause="a newer cycle came before its turn"')
+                log.warning(pairs("write-back-left-out", cause="a newer cycle came before its turn"))
                 return
             trouble: str | None = None
             try:
-                log.info("event=write-back points=%d", self._write(cycle.judged, cycle.now))
+                log.info(pairs("write-back", points=self._write(cycle.judged, cycle.now)))
             except SourceError as error:
                 trouble = str(error)
             finally:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from warning.errors import SourceError
+from warning.events import pairs
 from warning.sources.csv_folder import replace_file
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def _note(path: Path, trouble: str | None) -> None:
         if trouble is None:
             path.unlink(missing_ok=True)
             return
-        log.warning('event=write-back-failed error="%s"', trouble)
+        log.warning(pairs("write-back-failed", error=trouble))
         replace_file(path, f"{trouble}\n")
     except (OSError, SourceError) as error:
-        log.warning('event=write-back-note error="%s"', error)
+        log.warning(pairs("write-back-note", error=error))

@@ -302,7 +302,7 @@ def test_when_nobody_is_left_to_tell_the_log_says_so_loudly(
     at.raise_alert()
     at.outbox(Post(), clock=FixedClock(NOW + timedelta(days=2))).deliver_due(NEVER)
     critical = [r.getMessage() for r in caplog.records if r.levelno == logging.CRITICAL]
-    assert critical == ["event=nobody-told alert=1: no way is left to tell anyone"]
+    assert critical == ['event=nobody-told alert=1 why="no way is left to tell anyone"']
     assert [a.kind for a in at.journal.recent_alerts(1)] == ["finding"]  # and the record does
 
 
