@@ -42,3 +42,7 @@ class ForecastError(DamWarningError):
 
 class JournalError(DamWarningError):
     """The record could not be opened, read or written."""
+
+
+class DiskFullError(JournalError):
+    """The record could not be written because its disk is full; once there is room it can."""

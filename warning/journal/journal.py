@@ -6,7 +6,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -16,7 +17,8 @@ from warning.domain.delivery import Composed, DueDelivery, ExpiredDeliveries, Se
 from warning.domain.findings import FindingKind
 from warning.domain.variables import Variable
 from warning.errors import JournalError
-from warning.journal import delivering, history, reading, writing
+from warning.events import pairs
+from warning.journal import delivering, history, pruning, reading, writing
 from warning.journal.entries import (
     EARLY,
     AlertRecord,
@@ -28,12 +30,13 @@ from warning.journal.entries import (
     StandingRow,
 )
 from warning.journal.serial import from_json
-from warning.journal.store import Store
+from warning.journal.store import Store, again_when_full
 from warning.journal.tables import configurations, cycles, runs, standings
 
 log = logging.getLogger(__name__)
 Compose = Callable[[Alert], Composed]
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"']+")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"']+")
+_MAIL_OR_PHONE = re.compile(r"[^\s\"'<>@,;=]+@[^\s\"'<>@,;]+|\+\d[\d ()/-]{5,}\d")
 
 
 class Journal:
@@ -43,25 +46,46 @@ class Journal:
         self._store = store
 
     @classmethod
-    def open(cls, url: str) -> Journal:
+    def open(cls, url: str, *, create: bool = True, on_full: Callable[[], bool] | None = None) -> Journal:
         """Open the record at the SQLAlchemy `url`, creating or migrating it where needed.
 
+        Where the disk is full, `on_full` is called; if it says that it made room, what failed is done again.
         Raises JournalError where it cannot be opened or a newer program wrote it.
         """
-        return cls(Store(url))
+        return cls(Store(url, create=create, on_full=on_full))
 
     def close(self) -> None:
         """Release the database."""
         self._store.close()
 
+    # its keeping
+
+    def backup(self, copy: Path) -> int:
+        """Write a checked copy of the record to a new file while others work with it; return its bytes.
+
+        Raises JournalError where the file exists or cannot be written, or the record is no SQLite file.
+        """
+        return self._store.backup(copy)
+
+    def prune(self, now: datetime, keep_days: int) -> int:
+        """Forget what cycles saw and judged over `keep_days` ago; return how many dams' cycles that were.
+
+        What an alert or a standing warning rests on stays, and so do alerts, messages, deliveries and
+        changes. It takes many short transactions, so that no cycle and no delivery waits for it, and
+        leaves the rest for the next call where there is very much.
+        """
+        return pruning.prune(self._store, now, keep_days)
+
     # runs of the daemon
 
+    @again_when_full
     def begin_run(self, now: datetime, version: str, configuration_digest: str) -> int:
         """Record that the daemon has started, and return the run's id."""
         row = {"started_at": now, "version": version, "configuration_digest": configuration_digest}
         with self._store.writing() as connection:
             return writing.inserted_key(connection, runs, row)
 
+    @again_when_full
     def end_run(self, run_id: int, now: datetime) -> None:
         """Record that the daemon has stopped in order."""
         with self._store.writing() as connection:
@@ -74,15 +98,17 @@ class Journal:
 
     # cycles
 
+    @again_when_full
     def keep_configuration(self, digest: str, files: Mapping[str, str], now: datetime) -> None:
         """Record the text of a configuration when its digest is first seen; addresses in it are left out."""
-        text = json.dumps({name: _ADDRESS.sub(r"\1…", content) for name, content in files.items()})
+        text = json.dumps({name: _without_addresses(content) for name, content in files.items()})
         with self._store.writing() as connection:
             known = select(configurations.c.digest).where(configurations.c.digest == digest)
             if connection.execute(known).first() is None:
                 row = {"digest": digest, "first_seen_at": now, "files": text}
                 connection.execute(insert(configurations).values(row))
 
+    @again_when_full
     def begin_cycle(self, started_at: datetime, configuration_digest: str, model_id: str | None) -> int:
         """Record that a cycle began and return its id."""
         row = {
@@ -94,6 +120,7 @@ class Journal:
         with self._store.writing() as connection:
             return writing.inserted_key(connection, cycles, row)
 
+    @again_when_full
     def close_cycle(
         self,
         cycle_id: int,
@@ -122,6 +149,7 @@ class Journal:
         with self._store.writing() as connection:
             connection.execute(update(cycles).where(cycles.c.id == cycle_id).values(counts))
 
+    @again_when_full
     def record(self, entry: CycleEntry, compose: Compose) -> tuple[Alert, ...]:
         """Record one dam's cycle with its alerts, messages and deliveries in one transaction.
 
@@ -181,6 +209,11 @@ class Journal:
         with self._store.reading() as connection:
             return reading.all_standings(connection)
 
+    def newest_reading_days(self) -> dict[str, date]:
+        """Return for each dam on record the day of the newest reading that the last look at it found."""
+        with self._store.reading() as connection:
+            return reading.newest_reading_days(connection)
+
     def alert_record(self, number: int) -> AlertRecord | None:
         """Return everything about one alert: words, evidence, deliveries, attempts."""
         with self._store.reading() as connection:
@@ -193,6 +226,8 @@ class Journal:
         with self._store.reading() as connection:
             return history.recent(connection, limit, reservoir_id)
 
+    @again_when_full
+    @again_when_full
     def add_changes(
         self, settings: State, *, at: datetime, who: str, note: str | None, digest: str
     ) -> list[RecordedChange]:
@@ -203,6 +238,8 @@ class Journal:
         with self._store.writing() as connection:
             return history.add_differences(connection, settings, at=at, who=who, note=note, digest=digest)
 
+    @again_when_full
+    @again_when_full
     def sign_changes(
         self, first: int, *, at: datetime, who: str, note: str | None, digest: str
     ) -> RecordedChange:
@@ -217,6 +254,7 @@ class Journal:
 
     # the outbox's side
 
+    @again_when_full
     def claim_due(self, now: datetime, limit: int, lease_s: float) -> list[DueDelivery]:
         """Claim up to `limit` deliveries for one attempt each: most severe first, then the least tried.
 
@@ -225,11 +263,13 @@ class Journal:
         with self._store.writing() as connection:
             return delivering.claim_due(connection, now, limit, lease_s)
 
+    @again_when_full
     def mark_sent(self, delivery: DueDelivery, now: datetime, detail: str) -> None:
         """Record that a delivery was sent, even where its claim has lapsed meanwhile: it is the truth."""
         with self._store.writing() as connection:
             delivering.mark_sent(connection, delivery, now, detail)
 
+    @again_when_full
     def mark_failed(
         self, delivery: DueDelivery, result: SendResult, now: datetime, next_attempt_at: datetime
     ) -> None:
@@ -255,9 +295,10 @@ class Journal:
             try:
                 expired.append(self._expire(number, now, notice, compose))
             except JournalError as error:  # one alert's trouble, never another's
-                log.error("event=expiry-failed alert=%d cause=%r", number, str(error))
+                log.error(pairs("expiry-failed", alert=number, cause=error))
         return [group for group in expired if group is not None]
 
+    @again_when_full
     def _expire(
         self,
         number: int,
@@ -273,6 +314,10 @@ class Journal:
             if alert is not None:
                 writing.write_alert(connection, None, alert, lambda numbered: compose(numbered, group))
             return group
+
+
+def _without_addresses(text: str) -> str:
+    return _MAIL_OR_PHONE.sub("…", _URL.sub(r"\1…", text))
 
 
 def _refuse_repetition(connection: Connection, entry: CycleEntry) -> None:

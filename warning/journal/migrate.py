@@ -1,47 +1,53 @@
-"""Bring a record to the schema of this program. alembic is imported only when there is something to do."""
+"""Bring a record to the schema of this program. alembic is imported only where an older one is found."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, text
 
 from warning.errors import JournalError
-from warning.journal.tables import SCHEMA_REVISION
+from warning.journal.tables import SCHEMA_REVISION, metadata
 
 _FOLDER = Path(__file__).parent / "migrations"
+_version = Table(  # as alembic makes it
+    "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True, nullable=False)
+)
+_version.primary_key.name = "alembic_version_pkc"
 
 
-def is_current(connection: Connection) -> bool:
-    """Say whether the record has exactly the schema that this program was written for."""
-    return _revision(connection) == SCHEMA_REVISION
+def revision_of(connection: Connection) -> str | None:
+    """Return the schema that the record has, None where there is none yet."""
+    if not inspect(connection).has_table(_version.name):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def create(connection: Connection) -> None:
+    """Make every table of this program's schema inside the caller's transaction."""
+    metadata.create_all(connection)
+    _version.create(connection, checkfirst=True)
+    connection.execute(insert(_version).values(version_num=SCHEMA_REVISION))
 
 
 def upgrade(connection: Connection) -> None:
-    """Create or migrate the schema inside the caller's transaction.
-
-    Raises JournalError for a record that a newer program wrote: reading it by guesswork could lose a warning.
-    """
+    """Create or migrate the schema, version by version, inside the caller's transaction."""
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
-    found = _revision(connection)
-    if found == SCHEMA_REVISION:
-        return  # another process was faster
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
-        raise JournalError(
-            f"the record has schema {found}, which this program (schema {SCHEMA_REVISION}) does not know: "
-            "a newer dam-warning wrote it. Install that version again, or give this one a record of its own."
-        )
     config.attributes["connection"] = connection
     command.upgrade(config, SCHEMA_REVISION)
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+def refuse_unknown(revision: str) -> None:
+    """Raise JournalError for a schema that this program cannot bring to its own.
+
+    Reading the record of a newer program by guesswork could lose a warning.
+    """
+    if revision > SCHEMA_REVISION or not revision.isdigit():
+        raise JournalError(
+            f"the record has schema {revision}, which this program (schema {SCHEMA_REVISION}) does not know: "
+            "a newer dam-warning wrote it. Install that version again, or give this one a record of its own."
+        )

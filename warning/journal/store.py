@@ -1,31 +1,50 @@
-"""How the database is opened and how a transaction is run; the only place that knows of SQLite."""
+"""How the database is opened and how a transaction is run."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from warning.errors import JournalError
+from warning.errors import DiskFullError, JournalError
 from warning.journal import migrate
+from warning.journal.copying import copy_record
+from warning.journal.failing import explained
+from warning.journal.sqlite import keep_copy, sqlite_engine
+from warning.journal.tables import SCHEMA_REVISION
 
-_BUSY_TIMEOUT_S = 30.0  # another process may be writing: the daemon, or a command beside it
-_OWNER_ONLY = 0o600
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Store:
-    """A database with the record's schema; many threads may use it, each call in a transaction of its own."""
+    """A database with the record's schema; many threads may use it, each call in a transaction of its own.
 
-    def __init__(self, url: str) -> None:
+    `on_full` is called where the disk is full; it says whether it made room on it.
+    """
+
+    def __init__(self, url: str, *, create: bool = True, on_full: Callable[[], bool] | None = None) -> None:
         self._url = _parsed(url)
         self.name = self._url.render_as_string(hide_password=True)
-        self._engine = self._connected()
+        self.path = _file_of(self._url)
+        self._on_full = on_full
+        try:
+            self._open(create)
+        except DiskFullError:
+            if not self.make_room():
+                raise
+            self._open(create)
+
+    def _open(self, create: bool) -> None:
+        with self._failures("opened"):
+            self._engine = self._connected(create)
         self._writing_engine = self._engine.execution_options(writes=True)
         with ExitStack() as undo:
             undo.callback(self.close)
@@ -34,14 +53,31 @@ class Store:
 
     def _bring_up_to_date(self) -> None:
         with self.reading() as connection:
-            current = migrate.is_current(connection)
-        if not current:
-            with self.writing() as connection:
+            found = migrate.revision_of(connection)
+        if found == SCHEMA_REVISION:
+            return
+        with self.writing() as connection:
+            found = migrate.revision_of(connection)
+            if found is None:
+                self._refuse_foreign(connection)
+                migrate.create(connection)
+            elif found != SCHEMA_REVISION:  # else another process was faster
+                migrate.refuse_unknown(found)
+                copy = None if self.path is None else keep_copy(self.path)
+                log.warning("event=record-migrated from=%s to=%s copy=%s", found, SCHEMA_REVISION, copy)
                 migrate.upgrade(connection)
 
-    def _connected(self) -> Engine:
-        if self._url.get_backend_name() == "sqlite":
-            return _sqlite(self._url)
+    def _refuse_foreign(self, connection: Connection) -> None:
+        tables = inspect(connection).get_table_names()
+        if self.path is not None and tables:
+            raise JournalError(
+                f"{self.path} is no record of dam-warning: it holds other tables ({', '.join(tables[:3])}). "
+                "Name another file in warning.toml."
+            )
+
+    def _connected(self, create: bool) -> Engine:
+        if self.path is not None:
+            return sqlite_engine(self._url, create=create)
         try:
             return create_engine(self._url)
         except (SQLAlchemyError, ImportError) as error:
@@ -65,16 +101,54 @@ class Store:
         with self._failures("written"), self._writing_engine.begin() as connection:
             yield connection
 
+    def backup(self, copy: Path) -> int:
+        """Copy the record to a new file while others work with it; return the copy's size in bytes."""
+        if self.path is None:
+            raise JournalError(
+                f"the record is in {self._url.get_backend_name()}, not in a file; back it up with that "
+                f"database's own tool, for PostgreSQL: pg_dump --format=custom --file {copy} "
+                f"{self._url.database}"
+            )
+        return copy_record(self.path, copy)
+
+    def make_room(self) -> bool:
+        """Let go of what was kept for a full disk; say whether there was anything."""
+        return self._on_full is not None and self._on_full()
+
     @contextmanager
     def _failures(self, done: str) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise JournalError(
-                f"the record {self.name} could not be {done}: {cause}. "
-                "Check that it exists, that this user may write it and that the disk is not full."
-            ) from error
+            raise explained(self.name, self.path, done, error) from error
+
+
+class HasStore(Protocol):
+    """Whatever keeps its rows in a store."""
+
+    _store: Store
+
+
+S = TypeVar("S", bound=HasStore)
+
+
+def again_when_full(write: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Run a writing method once more where the disk was full and room could be made.
+
+    Its first transaction was undone as a whole, so nothing is written twice.
+    """
+
+    @wraps(write)
+    def writing(self: S, /, *arguments: P.args, **options: P.kwargs) -> T:
+        try:
+            return write(self, *arguments, **options)
+        except DiskFullError:
+            if not self._store.make_room():
+                raise
+            log.error("event=record-full room=made")
+            return write(self, *arguments, **options)
+
+    return writing
 
 
 def _parsed(url: str) -> URL:
@@ -91,35 +165,5 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL) -> Engine:
-    _make_private(Path(url.database or ""))
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _make_private(path: Path) -> None:
-    """Create the file readable by its owner alone; SQLite gives its side files the same mode."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, _OWNER_ONLY))
-        if path.stat().st_mode & 0o077:
-            path.chmod(_OWNER_ONLY)
-    except OSError as error:
-        raise JournalError(
-            f"the record {path} could not be opened: {error.strerror}. "
-            "Check that its folder exists and belongs to this user."
-        ) from error
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver would begin on its own, and leave DDL outside
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # a writer takes the lock at once: turning a read into a write could fail without waiting
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _file_of(url: URL) -> Path | None:
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
