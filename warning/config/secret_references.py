@@ -31,7 +31,8 @@ def resolve(reference: str, directory: Path, environment: Mapping[str, str]) -> 
     """Return the secret that `reference` names.
 
     A relative path is looked up in `$CREDENTIALS_DIRECTORY` (systemd's LoadCredential=), then in
-    `directory`. Raises UnusableSecretError.
+    `directory`. There `secrets/mail` is also known as `secrets_mail`, as systemd names the file `mail` of a
+    folder that it hands over as `secrets`. Raises UnusableSecretError.
     """
     kind, _, name = reference.partition(":")
     if kind == "env" and _ENVIRONMENT_NAME.fullmatch(name):
@@ -50,29 +51,40 @@ def _from_environment(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _from_file(name: str, directory: Path, environment: Mapping[str, str]) -> str:
-    credentials = environment.get("CREDENTIALS_DIRECTORY", "")
     path = directory / name
-    guarded = False
-    if credentials:
-        offered = Path(credentials) / name
-        guarded = offered.resolve().is_relative_to(Path(credentials).resolve())
-        guarded = guarded and offered.exists()
-        path = offered if guarded else path
     try:
+        credential = _credential(name, environment)
+        path = credential or path
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise UnusableSecretError(f"{path} is no regular file", "name a file that holds the secret alone")
-        if mode & stat.S_IROTH and not guarded:
+        if mode & stat.S_IROTH and credential is None:
             raise UnusableSecretError(f"{path} can be read by every user", f"chmod 600 {path}")
         with path.open("rb") as file:
             content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
-        remedy = f"create {path} with the secret in it, readable for the user who runs dam-warning, mode 600"
-        raise UnusableSecretError(f"{path}: {error.strerror}", remedy) from None
+        raise UnusableSecretError(f"{path}: {error.strerror}", _remedy(path, environment)) from None
     try:
         return content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise UnusableSecretError(f"{path} does not hold UTF-8 text", "save it as UTF-8 text") from None
+
+
+def _credential(name: str, environment: Mapping[str, str]) -> Path | None:
+    """Return the file by which systemd hands the secret `name` over, None where it does not."""
+    handed_over = environment.get("CREDENTIALS_DIRECTORY", "")
+    for known_as in (name, name.replace("/", "_")) if handed_over else ():
+        offered = Path(handed_over, known_as)
+        if offered.resolve().is_relative_to(Path(handed_over).resolve()) and offered.exists():
+            return offered
+    return None
+
+
+def _remedy(path: Path, environment: Mapping[str, str]) -> str:
+    remedy = f"create {path} with the secret in it, readable for the user who runs dam-warning, mode 600"
+    if environment.get("CREDENTIALS_DIRECTORY"):
+        remedy += "; then restart the service: systemd hands secrets over when it starts, and not at a reload"
+    return remedy
 
 
 def _checked(secret: str, place: str) -> str:

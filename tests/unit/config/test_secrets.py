@@ -109,6 +109,30 @@ def test_what_systemd_provides_goes_before_the_folder_and_is_guarded_already(fol
     assert maria.channels[1].url == SMS_URL.replace("{phone}", "%2B15305550101")
 
 
+def test_a_secret_of_the_folder_that_systemd_hands_over_has_the_name_it_has_in_the_configuration(
+    folder: Path,
+) -> None:
+    path = folder / "warning.toml"
+    path.write_text(path.read_text().replace("file:mail-password", "file:secrets/mail-password"))
+    credentials = folder / "credentials"
+    credentials.mkdir()
+    (credentials / "secrets_mail-password").write_text("from-systemd")  # LoadCredential=secrets:FOLDER
+    environment = {**ENVIRONMENT, "CREDENTIALS_DIRECTORY": str(credentials)}
+    assert ":from-systemd@" in load_configuration(folder, environment).recipients[0].channels[0].url
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "mail-password").write_text("from-folder")
+    (folder / "secrets" / "mail-password").chmod(0o600)
+    assert ":from-folder@" in load_configuration(folder, ENVIRONMENT).recipients[0].channels[0].url
+
+
+def test_a_secret_that_systemd_did_not_hand_over_asks_for_a_restart(folder: Path) -> None:
+    (folder / "mail-password").unlink()
+    credentials = folder / "credentials"
+    credentials.mkdir()
+    (problem,) = problems_of(folder, {**ENVIRONMENT, "CREDENTIALS_DIRECTORY": str(credentials)})
+    assert "restart the service" in problem.remedy
+
+
 def test_leaving_the_credentials_directory_leaves_its_protection(folder: Path) -> None:
     credentials = folder / "credentials"
     credentials.mkdir()
