@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from warning.cli.options import add_config, add_json, day
+from warning.cli.options import add_config, add_json, add_log, day
 
 HELP = "run one forecast cycle and deliver what it raises"
 EXAMPLE = "dam-warning cycle --at 2017-02-07"
@@ -19,20 +19,20 @@ EXAMPLE = "dam-warning cycle --at 2017-02-07"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
+    add_log(parser, "warning")
     parser.add_argument("--at", metavar="DAY", type=day, help="act as on DAY (YYYY-MM-DD), noon local time")
 
 
 def run(options: argparse.Namespace) -> int:
-    import logging
     import threading
 
     from warning.cli.outcomes import outcome_json, outcomes_text
     from warning.clock import FixedClock, SystemClock
     from warning.config.loading import load_configuration
-    from warning.ops.logs import configure_logs
+    from warning.ops.logs import LOG_LEVELS, configure_logs
     from warning.wiring import noon_of, refuse_the_past, wired
 
-    configure_logs(logging.WARNING)
+    configure_logs(LOG_LEVELS[options.log_level], options.log_format)
     configuration = load_configuration(options.config)
     clock = FixedClock(noon_of(options.at, configuration)) if options.at else SystemClock()
     with wired(configuration, clock) as parts:

@@ -28,6 +28,22 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object for machines to read")
 
 
+def add_log(parser: argparse.ArgumentParser, level: str) -> None:
+    """Add `--log-format` and `--log-level`, which is `level` where nothing else is said."""
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="form of the log (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning"),
+        default=level,
+        help="least level of what is logged; at debug libraries speak as well (default: %(default)s)",
+    )
+
+
 def day(text: str) -> date:
     """Read a day as YYYY-MM-DD."""
     try:

@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 
-from warning.cli.options import add_config
+from warning.cli.options import add_config, add_log
 
 HELP = "watch the dams until told to stop (the daemon)"
 EXAMPLE = "dam-warning run --config /etc/dam-warning"
@@ -18,6 +18,7 @@ EXAMPLE = "dam-warning run --config /etc/dam-warning"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
+    add_log(parser, "info")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,13 +27,15 @@ def run(options: argparse.Namespace) -> int:
     from warning.clock import SystemClock
     from warning.config.loading import load_configuration
     from warning.duties import Duties
-    from warning.ops.logs import configure_logs
+    from warning.ops.logs import LOG_LEVELS, configure_logs
+    from warning.ops.memory import keep_memory_together
     from warning.ops.notify import Notifier
     from warning.ops.signals import heed_signals
     from warning.service import Service
     from warning.wiring import wired
 
-    configure_logs()
+    keep_memory_together()
+    configure_logs(LOG_LEVELS[options.log_level], options.log_format)
     stop, reload_asked = threading.Event(), threading.Event()
     heed_signals(stop, reload_asked)
     clock, notifier = SystemClock(), Notifier.from_environment(os.environ)

@@ -77,7 +77,7 @@ class Registry:
             _write_durably(folder / PARAMETERS, parameters)
             _write_durably(folder / MANIFEST, manifest)
             _sync_folder(folder)
-            folder.chmod(0o755)
+            folder.chmod(0o700)
             folder.rename(self._models / model.model_id)
             _sync_folder(self._models)
         except OSError as error:
@@ -95,7 +95,7 @@ class Registry:
             handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=self._directory)
             os.close(handle)
             _write_durably(Path(name), json.dumps(pointer).encode())
-            Path(name).chmod(0o644)
+            Path(name).chmod(0o600)
             Path(name).replace(self._directory / ACTIVE)
             _sync_folder(self._directory)
         except OSError as error:

@@ -1,0 +1,38 @@
+"""What the daemon hands back to the system."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import threading
+from warning.ops.memory import hand_memory_back, keep_memory_together
+
+def resident_kib():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+def work():
+    kept = [bytes(50_000) for _ in range(800)]
+    del kept[::2]
+    last.append(kept[-1])
+
+last = []
+print(keep_memory_together())
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads]; [t.join() for t in threads]
+before = resident_kib()
+print(hand_memory_back())
+print(resident_kib() <= before)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="malloc_trim and mallopt are the GNU C library's"
+)
+def test_memory_is_kept_together_and_handed_back() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]
