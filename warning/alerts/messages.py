@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -21,7 +21,7 @@ from warning.domain.forecast import HORIZON_DAYS, Forecast
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Reservoir
 
-__all__ = ["PLOT_CONTENT_ID", "compose_message", "has_plot", "plain_message", "without_plot"]
+__all__ = ["PLOT_CONTENT_ID", "compose_message", "has_plot", "plain_message", "rendered", "without_plot"]
 
 PLOT_CONTENT_ID = "plot.png"
 _PLOT_REGION = re.compile(r"<!-- plot -->.*?<!-- /plot -->", re.DOTALL)
@@ -58,8 +58,8 @@ def compose_message(
     }
     return Message(
         subject=brief.subject,
-        text=_templates().get_template("email.txt").render(context),
-        html=_templates().get_template("email.html").render(context),
+        text=rendered("email.txt", context),
+        html=rendered("email.html", context),
         sms=compose_sms(
             severity=brief.headline.title,
             basis=brief.headline.short_basis.upper(),
@@ -69,6 +69,11 @@ def compose_message(
             number=alert.number,
         ),
     )
+
+
+def rendered(template: str, context: Mapping[str, object]) -> str:
+    """Return one of this package's templates filled in; HTML is escaped, a name that is missing an error."""
+    return _templates().get_template(template).render(context)
 
 
 def without_plot(message: Message) -> Message:

@@ -125,6 +125,14 @@ class Registry:
         active_id = pointer[0] if pointer else None
         return tuple(self._summary(model_id, model_id == active_id) for model_id in self._ids())
 
+    def in_force(self) -> ModelSummary | None:
+        """Return the model in force as a list shows it, its parameters unread; None before the first.
+
+        Raises ModelError where the pointer to it cannot be read.
+        """
+        pointer = self._pointer()
+        return None if pointer is None else self._summary(pointer[0], True)
+
     def prune(self, keep: int) -> tuple[str, ...]:
         """Delete all but the newest `keep` models (≥ 1) and the one in force; return the deleted ids.
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 
 from warning.domain.alert import CALM, Alert, Standing
+from warning.domain.assessment import Assessment
 from warning.domain.changes import RecordedChange, State, Verification
 from warning.domain.delivery import Composed, DueDelivery, ExpiredDeliveries, SendResult
 from warning.domain.findings import FindingKind
+from warning.domain.troubles import StandingTrouble, Trouble, TroubleNews
 from warning.domain.variables import Variable
 from warning.errors import JournalError
 from warning.events import pairs
-from warning.journal import delivering, history, pruning, reading, writing
+from warning.journal import delivering, history, pruning, reading, troubles, writing
 from warning.journal.entries import (
     EARLY,
     AlertRecord,
@@ -32,6 +34,7 @@ from warning.journal.entries import (
 from warning.journal.serial import from_json
 from warning.journal.store import Store, again_when_full
 from warning.journal.tables import configurations, cycles, runs, standings
+from warning.journal.troubles import DamSight, Waiting
 
 log = logging.getLogger(__name__)
 Compose = Callable[[Alert], Composed]
@@ -57,6 +60,11 @@ class Journal:
     def close(self) -> None:
         """Release the database."""
         self._store.close()
+
+    @property
+    def path(self) -> Path | None:
+        """The record's file; None where it is kept by a database server."""
+        return self._store.path
 
     # its keeping
 
@@ -251,6 +259,50 @@ class Journal:
         """Say whether the history is whole and as it was written; `known_head` is a hash noted elsewhere."""
         with self._store.reading() as connection:
             return history.verify(connection, known_head)
+
+    # what troubles the service
+
+    def standing_troubles(self) -> tuple[StandingTrouble, ...]:
+        """Return what people were told of the service and is not over, the most pressing first."""
+        with self._store.reading() as connection:
+            return troubles.standing(connection)
+
+    @again_when_full
+    def tell_troubles(
+        self, found: Sequence[Trouble], now: datetime, announce: troubles.Announce, compose: troubles.Compose
+    ) -> TroubleNews:
+        """Weigh what was `found` and record what stands, with an alert where there is something to tell.
+
+        `announce` makes the alert and `compose` words it, both inside the one transaction; where
+        nothing has changed, nothing is written.
+        """
+        with self._store.reading() as connection:
+            news = troubles.weigh(connection, found, now)
+            if not troubles.is_news(connection, news):
+                return news
+        with self._store.writing() as connection:
+            return troubles.tell(connection, found, now, announce, compose)
+
+    @again_when_full
+    def announce(self, alert: Alert, compose: Compose) -> Alert:
+        """Record an alert that comes from no dam's cycle, with its message and deliveries; numbered."""
+        with self._store.writing() as connection:
+            return writing.write_alert(connection, None, alert, compose)
+
+    def waiting(self, before: datetime) -> tuple[Waiting, ...]:
+        """Return who has not got what was to be sent before an instant, the longest wait first."""
+        with self._store.reading() as connection:
+            return troubles.waiting(connection, before)
+
+    def sights(self) -> dict[str, DamSight]:
+        """Return how each dam was last seen, by its id."""
+        with self._store.reading() as connection:
+            return troubles.sights(connection)
+
+    def newest_assessments(self) -> dict[str, Assessment]:
+        """Return how each dam was last judged, by its id."""
+        with self._store.reading() as connection:
+            return troubles.newest_assessments(connection)
 
     # the outbox's side
 
