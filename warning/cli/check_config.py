@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from warning.clock import SystemClock
 
-    configuration = _sound_configuration(options)
+    configuration = sound_configuration(options)
     inspection, now = None, SystemClock().now()
     if options.connect:
         from warning.cli.progress import ProgressBar
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if inspection is None or inspection.sound else 1
 
 
-def _sound_configuration(options: argparse.Namespace) -> Configuration:
+def sound_configuration(options: argparse.Namespace) -> Configuration:
+    """Return the configuration that the options name; where it is refused, say why on stdout with --json."""
     from warning.config.loading import load_configuration
     from warning.config.problems import InvalidConfigurationError
     from warning.wiring import channel_problems

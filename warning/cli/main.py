@@ -20,14 +20,21 @@ COMMANDS = {
     "demo": "demo",
     "init": "init",
     "check-config": "check_config",
+    "apply": "apply",
+    "history": "history",
     "import": "import_readings",
     "train": "train",
     "models": "models",
     "cycle": "cycle",
     "backtest": "backtest",
     "status": "status",
+    "backup": "backup",
     "run": "run",
+    "report-failure": "report_failure",
 }
+
+# what these write is nobody else's business: readings, addresses and models of whoever runs them
+PRIVATE = {"apply", "backup", "cycle", "demo", "run", "train"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,11 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # before numpy loads: on a busy machine BLAS threads make small matrices ten times slower
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options = build_parser().parse_args(arguments)
+    if options.command in PRIVATE:
+        os.umask(0o077)
     try:
         status: int = options.run(options)
     except DamWarningError as error:
         if options.debug:
-            raise
+            print(_traceback(), file=sys.stderr, end="")
+            return error.exit_status
         print(f"dam-warning {options.command}: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
@@ -73,6 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dam-warning {options.command}: interrupted", file=sys.stderr)
         return 130
     return status
+
+
+def _traceback() -> str:
+    """Return the traceback of what is being handled, without addresses and secrets."""
+    import traceback
+
+    from warning.ops.logs import masked
+
+    return masked(traceback.format_exc())
 
 
 if __name__ == "__main__":

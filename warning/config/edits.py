@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from pathlib import Path
 from warning import __version__
 from warning.config.configuration import Configuration
 from warning.config.loading import FILES
+
+_OWNER_OF = re.compile(r".* \(owner of [a-z]+\.toml\)|unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ def edit_of(configuration: Configuration, before: Mapping[str, str] | None) -> E
     at, name, owner = max(saved)
     words = f"{', '.join(edited)}; last saved {at:%Y-%m-%d %H:%M:%S} UTC"
     return Edit(f"{owner} (owner of {name})", words)
+
+
+def is_hint(who: str) -> bool:
+    """Say whether the history has `who` from the files alone, because nobody signed."""
+    return bool(_OWNER_OF.fullmatch(who))
 
 
 def owner_name(user_id: int) -> str:
