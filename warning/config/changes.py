@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time
 from zoneinfo import ZoneInfo
 
-from warning.config.configuration import Configuration
-from warning.config.loading import RECIPIENTS_FILE, RESERVOIRS_FILE, SERVICE_FILE
+from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
+from warning.config.loading import RECIPIENTS_FILE, SERVICE_FILE
 from warning.config.problems import Problem, rendered_key
 from warning.config.toml_file import parse
 from warning.domain.changes import Setting
@@ -38,7 +38,6 @@ _AS_WRITTEN = (
     "sms",
     "journal",
 )  # tables of warning.toml that hold references and addresses
-_OF_DAMS_AS_WRITTEN = ("source_tag", "capacity_m3")
 _OF_RECIPIENTS_AS_WRITTEN = ("email", "sms", "apprise")
 
 
@@ -50,9 +49,7 @@ class _Words(str):
 
 def settings_of(configuration: Configuration) -> dict[Setting, str]:
     """Return every setting in force by dam (None: of no single dam) and key."""
-    service, dams, people = (
-        _tables(configuration, name) for name in (SERVICE_FILE, RESERVOIRS_FILE, RECIPIENTS_FILE)
-    )
+    service, people = (_tables(configuration, name) for name in (SERVICE_FILE, RECIPIENTS_FILE))
     found: list[tuple[str | None, str, object]] = [
         (None, key, value) for key, value in _service_settings(configuration, service)
     ]
@@ -60,8 +57,7 @@ def settings_of(configuration: Configuration) -> dict[Setting, str]:
         written = _table(_table(people, "recipients"), recipient.id)
         found += [(None, key, value) for key, value in _recipient_settings(recipient, written)]
     for dam in configuration.reservoirs:
-        written = _table(_table(dams, "reservoirs"), dam.id)
-        found += [(dam.id, key, value) for key, value in _dam_settings(dam, written)]
+        found += [(dam.id, key, value) for key, value in _dam_settings(dam, configuration.source)]
     return {(dam, key): _text(dam, key, value) for dam, key, value in found if value is not None}
 
 
@@ -110,13 +106,14 @@ def _recipient_settings(recipient: Recipient, written: Mapping[str, object]) -> 
         yield f"{prefix}.{name}", written.get(name)
 
 
-def _dam_settings(dam: Reservoir, written: Mapping[str, object]) -> Keyed:
+def _dam_settings(dam: Reservoir, source: CsvSource | InfluxdbSource) -> Keyed:
     yield "name", dam.name
     yield "time_zone", dam.time_zone
     yield "datum", dam.datum or None
     yield "forecast_variable", dam.forecast_variable.value
-    for name in _OF_DAMS_AS_WRITTEN:
-        yield name, written.get(name)
+    if isinstance(source, InfluxdbSource):
+        yield "source_tag", source.tags.get(dam.id)
+        yield "capacity_m3", source.capacities_m3.get(dam.id)
     for variable, bounds in dam.limits.items():
         yield f"limits.{variable}", [bounds.lower, bounds.upper]
     unit = dam.forecast_variable.value.rpartition("_")[2]

@@ -32,7 +32,7 @@ def edit_of(configuration: Configuration, before: Mapping[str, str] | None) -> E
     """
     edited = [name for name in FILES if before is None or before.get(name) != configuration.files[name]]
     if not edited:
-        return Edit(f"dam-warning {__version__}", "no file was edited: another version, or another reference")
+        return Edit(f"dam-warning {__version__}", "no file was edited: another version, or a new record")
     saved = [found for name in edited if (found := _saved(configuration.directory, name)) is not None]
     if not saved:
         return Edit("unknown", f"edited: {', '.join(edited)}")

@@ -43,7 +43,7 @@ def keep_copy(path: Path) -> Path:
     for cut_off in path.parent.glob(f"{path.name}.before-*.part"):
         cut_off.unlink(missing_ok=True)
     now = SystemClock().now()
-    copy = path.with_name(f"{path.name}.before-{SCHEMA_REVISION}-{now:%Y%m%dT%H%M%SZ}")
+    copy = path.with_name(f"{path.name}.before-{SCHEMA_REVISION}-{now:%Y%m%dT%H%M%S.%fZ}")
     copy_record(path, copy)
     return copy
 
@@ -69,6 +69,9 @@ def _make(path: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.new-", dir=path.parent)  # readable by us alone
     os.close(handle)
     made = Path(name)
+    if os.geteuid() == 0:  # a command that sudo runs must not make a record that the daemon cannot write
+        owner = path.parent.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
     try:
         engine = create_engine(URL.create("sqlite", database=name))
         event.listen(engine, "connect", _leave_transactions_to_us)

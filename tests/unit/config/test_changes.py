@@ -17,6 +17,26 @@ from warning.domain.changes import differences
 ENVIRONMENT = {"SIREN_URL": "json://siren.example.org/up"}
 NO_SECRET = ("pa55word", "t0ken", "siren.example.org", "maria@", "dams@", "15305550101", "5305550199")
 
+CSV_SOURCE = '\n[source]\nkind = "csv"\nfolder = "readings"\n'
+INFLUXDB_SOURCE = """
+[source]
+kind = "influxdb"
+url = "https://influxdb.example.org:8086"
+bucket = "readings"
+org = "dams"
+token = "file:influxdb-token"
+measurement = "reservoir"
+dam_tag = "dam"
+
+[source.fields.level_m]
+field = "level"
+unit = "ft"
+
+[source.fields.storage_m3]
+field = "filling"
+unit = "%"
+"""
+
 Changed = Callable[..., list[str]]
 
 
@@ -151,3 +171,21 @@ def test_the_first_configuration_is_put_down_to_whoever_saved_last(folder: Path)
 def test_a_change_without_an_edit_is_put_down_to_the_program(folder: Path) -> None:
     configuration = load_configuration(folder, ENVIRONMENT)
     assert edit_of(configuration, configuration.files).who == f"dam-warning {__version__}"
+
+
+def test_what_a_dam_is_called_and_holds_in_influxdb_is_among_its_settings(folder: Path) -> None:
+    source = (folder / "warning.toml").read_text().replace(CSV_SOURCE, INFLUXDB_SOURCE)
+    (folder / "warning.toml").write_text(source)
+    (folder / "influxdb-token").write_text("t0ken of the server")
+    (folder / "influxdb-token").chmod(0o600)
+    path = folder / "reservoirs.toml"
+    path.write_text(
+        path.read_text().replace("limits =", 'source_tag = "ORO"\ncapacity_m3 = 4.36e9\nlimits =')
+    )
+    settings = settings_of(load_configuration(folder, ENVIRONMENT))
+    assert settings[("oroville", "source_tag")] == '"ORO"'
+    assert settings[("oroville", "capacity_m3")] == "4360000000.0"
+    assert settings[(None, "source.url")] == '"https://influxdb.example.org:8086"'
+    assert settings[(None, "source.fields.storage_m3.unit")] == '"%"'
+    assert settings[(None, "source.token")] == '"file:influxdb-token"'
+    assert not any("t0ken" in value for value in settings.values())
