@@ -16,11 +16,14 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
 from apprise import Apprise, AppriseAsset, NotifyFormat, OverflowMode
 from apprise.attachment.memory import AttachMemory
+from apprise.manager_plugins import NotificationManager
 from apprise.plugins.email import base as _mail_module
 
 from warning.domain.delivery import Message, MessageForm, SendResult
@@ -29,6 +32,12 @@ PLOT_NAME = "plot.png"  # the HTML shows it as <img src="cid:plot.png">
 SOCKET_TIMEOUT_S = 30.0  # of one read or connect, unless the URL says cto= or rto=
 _DETAIL_LENGTH = 300
 _UNPROVEN = ("smpp", "smpps")
+# what most send through; whatever else a URL says has Apprise load everything it has
+_MODULES = {"mailto": "email", "mailtos": "email", "json": "custom_json", "jsons": "custom_json"}
+_manager: Any = NotificationManager
+_plugins = _manager()
+_loading = threading.Lock()
+_loaded: set[str | None] = set()  # by module; None: all
 _log = logging.getLogger("apprise")
 _text_alternative: ContextVar[str | None] = ContextVar("text_alternative", default=None)
 _mail: Any = _mail_module
@@ -91,6 +100,7 @@ def _load(url: str) -> Any:
         service_timeout=0,
     )
     with _complaints() as complaints:
+        _load_plugins_for(url.partition("://")[0].lower())
         plugin = Apprise.instantiate(url, asset=asset)
     if plugin is None:
         return "the channel's URL is none that Apprise can use"
@@ -101,6 +111,24 @@ def _load(url: str) -> Any:
     if getattr(plugin, "targets", None) in ([], (), set()):
         return "the channel's URL names nobody to send to: add an address"
     return plugin
+
+
+def _load_plugins_for(scheme: str) -> None:
+    """Load the one plugin that `scheme` needs, where we know it: all two hundred take 9 MiB for ever.
+
+    `load_modules` takes the names to load from a folder, so it is given one with this name alone.
+    """
+    with _loading:
+        module = _MODULES.get(scheme)
+        if module in _loaded or None in _loaded:
+            return
+        if module is None:
+            _plugins.load_modules()
+        else:
+            with TemporaryDirectory(prefix="dam-warning-") as folder:
+                Path(folder, module).touch()
+                _plugins.load_modules(path=folder, name=_plugins.module_name_prefix)
+        _loaded.add(module)
 
 
 @contextmanager

@@ -36,3 +36,16 @@ print(resident_kib() <= before)
 def test_memory_is_kept_together_and_handed_back() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True", "True"]
+
+
+def test_to_send_a_mail_apprise_loads_the_plugin_of_mail_alone() -> None:
+    code = (
+        "import sys\n"
+        "from warning.alerts.apprise_sender import problem_with\n"
+        "mail = 'mailto://a:b@localhost:25?from=a@example.org&to=c@example.org'\n"
+        "count = lambda: sum(name.startswith('apprise.plugins.') for name in sys.modules)\n"
+        "print(problem_with(mail), count() < 20)\n"
+        "print(problem_with('ntfy://localhost/dam'), problem_with(mail), count() > 100)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["None True", "None None True"]
