@@ -1,0 +1,168 @@
+"""The daemon of the soak: the real service with its real parts and files, in time that the harness makes.
+
+    python tests/soak/driver.py CONFIG TRUE_TIME CLOCK_ERROR_S
+
+Reads commands from standard input, one a line, and answers each with `done JSON`. While it works it says
+`t TIME` before every step, so that the harness knows what time it is when a mail arrives.
+
+Nothing of the program is replaced but: the clock, the scheduler's thread, how often the health is looked at,
+how long a send may take, and, for all but a few mails, the child process that draws the plot.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import logging
+import os
+import sys
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from virtual import VirtualClock, VirtualScheduler, bind_library
+
+import warning.alerts.outbox
+import warning.service
+import warning.wiring
+from warning.alerts.outbox import Pace
+from warning.duties import Duties
+from warning.ops.logs import configure_logs
+from warning.ops.notify import Notifier
+from warning.ops.signals import heed_signals
+from warning.service import Service
+from warning.wiring import wired
+
+TICK = timedelta(minutes=20)
+HEALTH_EVERY_S = 3600.0
+DRAWN_OF = 40  # so many mails share one real drawing
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+def hasten() -> None:
+    """Shorten what is measured in real seconds."""
+    pace = Pace(places=8, slow_after_s=0.3, deadline_s=1.5, stop_grace_s=0.5, poll_s=0.01)
+    warning.alerts.outbox.Pace = lambda: pace
+    warning.service.HEALTH_EVERY_S = HEALTH_EVERY_S
+    draw, turns = warning.wiring.draw_in_child, itertools.count(1)
+
+    def drawn(plot_data: str) -> bytes | None:
+        return draw(plot_data) if next(turns) % DRAWN_OF == 0 else PNG
+
+    warning.wiring.draw_in_child = drawn
+
+
+class Driver:
+    """Steps the service through the harness's time."""
+
+    def __init__(self, clock: VirtualClock, service: Service, scheduler: VirtualScheduler) -> None:
+        self._clock = clock
+        self._service = service
+        self._scheduler = scheduler
+
+    def run_until(self, until: datetime) -> None:
+        """Do everything that is due up to `until`."""
+        while True:
+            wait_s = self._settle()
+            if self._clock.true >= until:
+                return
+            due = self._clock.true + timedelta(seconds=max(wait_s, 0.001))
+            self._clock.advance_to(min(due, self._clock.true + TICK, until))
+
+    def _settle(self) -> float:
+        """Run what is due now, a tick before every step; return in how many seconds the next job is due."""
+        say("t", self._clock.true.isoformat())
+        for _ in range(50):
+            self._service.tick()
+            wait_s = self._scheduler.step()
+            if wait_s != 0.0:
+                return TICK.total_seconds() if wait_s is None else wait_s
+        raise RuntimeError(f"the jobs do not come to rest at {self._clock.now()}")
+
+    def command(self, words: list[str]) -> dict[str, int]:
+        """Do what one line of the harness says."""
+        match words:
+            case ["run", until]:
+                self.run_until(datetime.fromisoformat(until))
+            case ["offset", seconds]:
+                self._clock.offset_s = float(seconds)
+            case ["sleep", until]:
+                self._clock.sleep_until(datetime.fromisoformat(until))
+            case ["look"]:
+                return vitals()
+            case _:
+                raise ValueError(f"no such command: {words}")
+        return {}
+
+    def serve(self, stop: threading.Event) -> None:
+        for line in sys.stdin:
+            words = line.split()
+            if words == ["stop"]:
+                stop.set()
+                ended = self._service.shut_down()
+                say("done", json.dumps({"ended": ended}))
+                return
+            say("done", json.dumps(self.command(words)))
+
+
+def vitals() -> dict[str, int]:
+    """What this process holds."""
+    gc.collect()
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "rss_kib": int(status["VmRSS"].split()[0]),
+        "files": len(os.listdir("/proc/self/fd")) - 1,
+        "threads": int(status["Threads"]),
+    }
+
+
+def say(*words: str) -> None:
+    print(*words, flush=True)
+
+
+def main() -> None:
+    config, true, offset = sys.argv[1:]
+    configure_logs()
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    hasten()
+    clock = VirtualClock(datetime.fromisoformat(true), float(offset))
+    bind_library(clock.now)
+    scheduler = VirtualScheduler(clock)
+    stop, reload_asked = threading.Event(), threading.Event()
+    heed_signals(stop, reload_asked)
+    serve(Path(config), clock, scheduler, stop, reload_asked)
+
+
+def serve(
+    config: Path,
+    clock: VirtualClock,
+    scheduler: VirtualScheduler,
+    stop: threading.Event,
+    reload_asked: threading.Event,
+) -> None:
+    """What `dam-warning run` does, with the harness's clock and scheduler."""
+    from warning.config.loading import load_configuration
+
+    with wired(load_configuration(config), clock) as parts:
+        duties = Duties(parts, clock, stop)
+        service = Service(
+            duties,
+            clock,
+            stop,
+            notifier=Notifier.from_environment(os.environ),
+            scheduler=scheduler,
+            reload_asked=reload_asked,
+        )
+        service.start()
+        say("done", "{}")
+        Driver(clock, service, scheduler).serve(stop)
+
+
+if __name__ == "__main__":
+    main()

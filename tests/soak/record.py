@@ -1,0 +1,41 @@
+"""The record, looked at from outside with nothing but SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+
+class Record:
+    """The daemon's database, read only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last_cycle = 0
+
+    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def finished_since_last_look(self) -> int:
+        """How many cycles over the whole fleet have come to their end since the last look."""
+        if not self._path.exists():
+            return 0
+        query = "SELECT max(id), count(*) FROM cycles WHERE id > ? AND outcome IN ('complete', 'partial')"
+        newest, count = self._rows(query, self._last_cycle)[0]
+        self._last_cycle = max(self._last_cycle, int(str(newest or 0)))
+        return int(str(count))
+
+    def complaints(self) -> Iterator[str]:
+        """What is wrong with the record at the end."""
+        verdict = self._rows("PRAGMA integrity_check")[0][0]
+        if verdict != "ok":
+            yield f"SQLite finds the record damaged: {verdict}"
+        query = (
+            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'failed') AND recipient_id <> 'gone'"
+        )
+        owed = int(str(self._rows(query)[0][0]))
+        if owed:
+            yield f"{owed} deliveries are still open at the end"

@@ -1,0 +1,22 @@
+"""A month of the daemon's life with every fault of the long soak in it; `tests/benchmarks/soak.py` runs years."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+KINDS = 30
+
+
+def test_a_month_of_every_fault_loses_no_warning_and_repeats_none() -> None:
+    command = [sys.executable, str(HERE / "harness.py"), "--days", "25", "--seed", "11", "--short"]
+    command += ["--faults-per-day", "1.4"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "violations: 0" in done.stdout
+    befell = set(re.findall(r"^  fault (\S+): \d+$", done.stdout, re.M))
+    assert len(befell) == KINDS, befell
