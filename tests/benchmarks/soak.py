@@ -2,9 +2,9 @@
 
     python tests/benchmarks/soak.py [--days 1000] [--seed 1]
 
-Takes half a second to a second of one core per day, needs no network, and as root makes a small disk of its own
-that it can fill. Prints what happened, and each violation with the faults of the days before it; the same seed
-brings the same faults. Ends with 1 where anything was violated.
+Takes about half a second of one core per day and needs no network; run by root, it makes a disk of its own
+that it can fill. Prints what happened, and each violation with the faults of the days before it; the same
+seed brings the same faults. Ends with 1 where anything was violated.
 """
 
 from __future__ import annotations

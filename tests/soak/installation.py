@@ -153,7 +153,7 @@ class Site:
             os.replace(unfinished, path)
 
     def fill(self, pid: int | None) -> None:
-        """Leave no room on the disk; without a file system of its own, by a limit on what the process writes."""
+        """Leave no room on the disk; where it is not our own, by a limit on what the process writes."""
         self.full = True
         if self.mounted:
             stat = os.statvfs(self.disk)

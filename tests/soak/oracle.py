@@ -196,8 +196,8 @@ class Oracle:
                 belief = self._beliefs[address, dam.id].rank_at()
                 if self._reached(address, faults) and belief < RANK[severity]:
                     self._violated(
-                        f"{address} does not know on {now:%Y-%m-%d %H:%M} that {dam.id} reached {severity} on "
-                        f"{day} with {value:g}"
+                        f"{address} does not know on {now:%Y-%m-%d} that {dam.id} reached {severity}, "
+                        f"{value:g} on {day}"
                     )
 
     def _settle(self, faults: Faults) -> None:

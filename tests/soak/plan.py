@@ -64,7 +64,7 @@ class Fault:
 
 
 def plan(first_day: date, days: int, rng: random.Random, *, per_day: float, short: bool) -> list[Fault]:
-    """Deal faults from a shuffled deck, so that each kind comes equally often; short ones last hours at most."""
+    """Deal faults from a shuffled deck, so that each kind comes equally often; `short` ones last hours."""
     faults: list[Fault] = []
     deck: list[str] = []
     spared = (days * 2 // 5, days * 3 // 4) if days >= 200 else (0, 0)  # nothing deadly: a life of its own

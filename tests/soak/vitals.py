@@ -42,14 +42,15 @@ class Vitals:
 
     def lines(self) -> Iterator[str]:
         life = self.longest()
-        yield f"lives: {len(self.lives)}, the longest {_days(max(self.lives, key=_days, default=[])):.0f} days"
+        longest_days = max(map(_days, self.lives), default=0.0)
+        yield f"lives: {len(self.lives)}, the longest {longest_days:.0f} days; after {WARM_UP_DAYS:.0f} days of it:"
         if len(life) < 10:
             return
         for name in ("rss_kib", "files", "threads"):
             values = [getattr(s, name) for s in life]
             yield (
-                f"{name} of the longest life after {WARM_UP_DAYS:.0f} days: from {values[0]} to {values[-1]}, "
-                f"least {min(values)}, most {max(values)}, slope {slope(life, name):+.3f} a day"
+                f"{name} from {values[0]} to {values[-1]}, least {min(values)}, "
+                f"most {max(values)}, slope {slope(life, name):+.3f} a day"
             )
 
     def complaints(self) -> Iterator[str]:
