@@ -25,7 +25,7 @@ from warning.domain.findings import Finding, FindingKind
 from warning.domain.forecast import Forecast
 from warning.domain.judgement import assess
 from warning.domain.readings import FleetReadings, RawReadings, ReadingSeries
-from warning.domain.reservoir import Bounds, Reservoir, ScreeningLimits
+from warning.domain.reservoir import Bounds, Reservoir, ScreeningLimits, Severity
 from warning.domain.screening import screen
 from warning.domain.screening_findings import screening_findings
 from warning.domain.screening_limits import derive_bounds, derive_limits, override_limits
@@ -191,9 +191,36 @@ def _not_announced(reservoir: Reservoir, error: Exception) -> Outcome:
 
 def _crossed(watch: Watch, reservoir: Reservoir, history: History, now: datetime) -> bool:
     """Say whether observation alone raises a higher severity than stands."""
-    found = assess(reservoir, history.series, None, now=now, unwatched_reason=history.unwatched).severity
     stands = watch.journal.standing(reservoir.id).severity
-    return found is not None and (stands is None or found > stands)
+    return _crossing(reservoir, history, stands, now) is not None
+
+
+def _crossing(
+    reservoir: Reservoir, history: History, stands: Severity | None, now: datetime
+) -> Assessment | None:
+    assessment = assess(reservoir, history.series, None, now=now, unwatched_reason=history.unwatched)
+    found = assessment.severity
+    return assessment if found is not None and (stands is None or found > stands) else None
+
+
+def observe_unrecorded(
+    watch: Watch, reservoirs: tuple[Reservoir, ...]
+) -> tuple[tuple[Reservoir, Assessment], ...]:
+    """Return which of `reservoirs` observation alone finds above what stands; nothing is recorded.
+
+    For when the record cannot be written; where it cannot even be read, nothing stands.
+    """
+    now = watch.clock.now()
+    model = _attempt(watch.registry.active, lambda _: None)
+    histories = read_and_screen(watch, model.sites if model else {}, now)
+    looks = (partial(_unrecorded, watch, dam, histories[dam.id], now) for dam in reservoirs)
+    found = ((dam, _attempt(look, lambda _: None)) for dam, look in zip(reservoirs, looks, strict=True))
+    return tuple((dam, crossing) for dam, crossing in found if crossing is not None)
+
+
+def _unrecorded(watch: Watch, reservoir: Reservoir, history: History, now: datetime) -> Assessment | None:
+    stands = _attempt(lambda: watch.journal.standing(reservoir.id).severity, lambda _: None)
+    return _crossing(reservoir, history, stands, now)
 
 
 def forecast_fleet(watch: Watch, histories: Mapping[str, History], now: datetime) -> FleetForecast:
