@@ -285,3 +285,29 @@ def _write_back(configuration: Configuration) -> Iterator[Trouble]:
             "writes them again."
         )
         yield Trouble(TroubleKind.WRITE_BACK_FAILED, "write-back", message)
+
+
+_EXAMINED = frozenset(
+    {
+        TroubleKind.CYCLE_PARTIAL,
+        TroubleKind.SOURCE_OLD,
+        TroubleKind.UNDELIVERED,
+        TroubleKind.DISK_LOW,
+        TroubleKind.MODEL_UNUSABLE,
+        TroubleKind.MODEL_OLD,
+        TroubleKind.WRITE_BACK_FAILED,
+        TroubleKind.CHECK_FAILED,
+    }
+)
+_EXAMINED_KEYS = frozenset(
+    {
+        (TroubleKind.CYCLE_OVERDUE, "cycle"),
+        (TroubleKind.CLOCK, "behind-record"),
+        (TroubleKind.CLOCK, "unsynchronised"),
+    }
+)
+
+
+def is_examined(trouble: Trouble) -> bool:
+    """Whether `examine` would find `trouble` if it stood; what else stands only the daemon knows."""
+    return trouble.kind in _EXAMINED or trouble.identity in _EXAMINED_KEYS

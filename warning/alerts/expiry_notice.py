@@ -14,16 +14,18 @@ from warning.domain.findings import Finding, FindingKind
 
 
 def expiry_alert(expired: ExpiredDeliveries, now: datetime) -> Alert | None:
-    """Return the alert to make of deliveries that were given up; None for such an alert itself.
+    """Return the alert to make of deliveries that were given up; None for such an alert, or a sign of life.
 
     It carries the severity of the alert that was missed, so that it goes out with the same urgency.
     """
     missed = expired.alert
+    if missed.kind is AlertKind.HEARTBEAT:  # the next one follows in a day
+        return None
     if any(finding.kind is FindingKind.DELIVERY_EXPIRED for finding in missed.findings):
         return None
     words = f"Alert {missed.number} could not be delivered to {_names(expired)}."
     return Alert(
-        kind=AlertKind.FINDING,
+        kind=AlertKind.SERVICE if missed.kind is AlertKind.SERVICE else AlertKind.FINDING,
         reservoir_id=missed.reservoir_id,
         created_at=now,
         severity=missed.severity,

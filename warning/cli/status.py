@@ -1,6 +1,7 @@
-"""Say how things stand, from the record: the last cycle, each dam's warning, what is undelivered.
+"""Say how things stand, from the record and this machine; the daemon need not run.
 
-Exit status 0 when every dam is watched and nothing is overdue, 1 otherwise.
+What needs a person comes first, then every dam, then the service. Exit status 0 when nothing needs
+anybody: every dam is watched, nothing is overdue, undelivered or wrong. 1 otherwise.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 
 from warning.cli.options import add_config, add_json
 
-HELP = "say how things stand, from the record"
+HELP = "say how things stand: what needs a person, the dams, the service"
 EXAMPLE = "dam-warning status --config /etc/dam-warning"
 
 
@@ -21,16 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from warning.clock import SystemClock
-    from warning.config.loading import load_configuration
+    from warning.config.last_good import load_or_last_good
     from warning.status import read_status
-    from warning.wiring import open_journal, troubles_beside_the_record
+    from warning.wiring import open_journal, registry_of
 
-    configuration = load_configuration(options.config)
+    configuration, refusal = load_or_last_good(options.config)
     journal = open_journal(configuration)
     try:
-        report = read_status(
-            configuration, journal, SystemClock().now(), troubles_beside_the_record(configuration)
-        )
+        report = read_status(configuration, journal, registry_of(configuration), SystemClock().now(), refusal)
     finally:
         journal.close()
     print(json.dumps(report.to_json()) if options.json else report.text())

@@ -202,10 +202,12 @@ class Journal:
         with self._store.reading() as connection:
             return reading.recent_cycles(connection, limit)
 
-    def recent_alerts(self, limit: int, reservoir_id: str | None = None) -> list[AlertRow]:
-        """Return the newest alerts, of one dam or of all, newest first."""
+    def recent_alerts(
+        self, limit: int, reservoir_id: str | None = None, *, of_dams: bool = False
+    ) -> list[AlertRow]:
+        """Return the newest alerts, of one dam or of all, newest first; `of_dams`: none on the service."""
         with self._store.reading() as connection:
-            return reading.recent_alerts(connection, limit, reservoir_id)
+            return reading.recent_alerts(connection, limit, reservoir_id, of_dams)
 
     def recent_deliveries(self, limit: int, *, unsettled: bool = False) -> list[DeliveryRow]:
         """Return the newest deliveries, newest first; `unsettled`: those neither sent nor given up."""

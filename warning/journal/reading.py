@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import Connection, RowMapping, func, select
 
-from warning.domain.alert import Alert, Standing
+from warning.domain.alert import THE_SERVICE, Alert, Standing
 from warning.domain.assessment import Assessment
 from warning.domain.delivery import DeliveryState, Message, MessageForm
 from warning.domain.findings import Finding, FindingKind
@@ -96,8 +96,10 @@ def last_run(connection: Connection) -> RunRow | None:
     return None if row is None else RunRow(**row)
 
 
-def recent_alerts(connection: Connection, limit: int, reservoir_id: str | None) -> list[AlertRow]:
-    """The newest alerts with their subjects, newest first."""
+def recent_alerts(
+    connection: Connection, limit: int, reservoir_id: str | None, of_dams: bool
+) -> list[AlertRow]:
+    """The newest alerts with their subjects, newest first; `of_dams`: none about the service."""
     query = (
         select(*_columns(alerts.c, AlertRow, without=("subject",)), messages.c.subject)
         .join_from(alerts, messages)
@@ -106,6 +108,8 @@ def recent_alerts(connection: Connection, limit: int, reservoir_id: str | None) 
     )
     if reservoir_id is not None:
         query = query.where(alerts.c.reservoir_id == reservoir_id)
+    if of_dams:
+        query = query.where(alerts.c.reservoir_id != THE_SERVICE)
     return [AlertRow(**row) for row in connection.execute(query).mappings()]
 
 
