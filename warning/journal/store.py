@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from warning.errors import DiskFullError, JournalError
+from warning.events import pairs
 from warning.journal import migrate
 from warning.journal.copying import copy_record
 from warning.journal.failing import explained
@@ -33,7 +34,7 @@ class Store:
     def __init__(self, url: str, *, create: bool = True, on_full: Callable[[], bool] | None = None) -> None:
         self._url = _parsed(url)
         self.name = self._url.render_as_string(hide_password=True)
-        self.path = _file_of(self._url)
+        self.path = record_file(url)
         self._on_full = on_full
         try:
             self._open(create)
@@ -63,9 +64,16 @@ class Store:
                 migrate.create(connection)
             elif found != SCHEMA_REVISION:  # else another process was faster
                 migrate.refuse_unknown(found)
-                copy = None if self.path is None else keep_copy(self.path)
-                log.warning("event=record-migrated from=%s to=%s copy=%s", found, SCHEMA_REVISION, copy)
-                migrate.upgrade(connection)
+                self._upgrade(connection, found)
+
+    def _upgrade(self, connection: Connection, found: str) -> None:
+        with ExitStack() as undo:
+            copy = None if self.path is None else keep_copy(self.path)
+            if copy is not None:
+                undo.callback(copy.unlink, missing_ok=True)  # or each try to upgrade would leave one
+            migrate.upgrade(connection)
+            undo.pop_all()
+        log.warning(pairs("record-migrated", from_schema=found, to_schema=SCHEMA_REVISION, copy=copy))
 
     def _refuse_foreign(self, connection: Connection) -> None:
         tables = inspect(connection).get_table_names()
@@ -145,10 +153,16 @@ def again_when_full(write: Callable[Concatenate[S, P], T]) -> Callable[Concatena
         except DiskFullError:
             if not self._store.make_room():
                 raise
-            log.error("event=record-full room=made")
+            log.error(pairs("record-full", room="made"))
             return write(self, *arguments, **options)
 
     return writing
+
+
+def record_file(url: str) -> Path | None:
+    """Return the file that the record at `url` lies in, None where a server keeps it."""
+    parsed = _parsed(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 def _parsed(url: str) -> URL:
@@ -163,7 +177,3 @@ def _parsed(url: str) -> URL:
             "a record in memory is lost with the process; expected a file: sqlite:////path/record.db"
         )
     return parsed
-
-
-def _file_of(url: URL) -> Path | None:
-    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
