@@ -28,6 +28,8 @@ from warning.forecasting.trainer import TrainReport, train_model
 from warning.forecasting.training_plan import TrainingSettings
 from warning.forecasting.weights import WeightRule
 from warning.journal.journal import Journal
+from warning.journal.store import record_file
+from warning.ops.ballast import Ballast
 from warning.learning import tell_progress, training_histories
 from warning.sources.influx_points import Judged
 from warning.sources.source import ReadingSource
@@ -52,10 +54,17 @@ def make_state_directory(configuration: Configuration) -> Path:
     return directory
 
 
-def open_journal(configuration: Configuration) -> Journal:
-    """Open the record."""
+def open_journal(configuration: Configuration, *, create: bool = True) -> Journal:
+    """Open the record; where its disk is full, the ballast makes room."""
     make_state_directory(configuration)
-    return Journal.open(configuration.journal_url)
+    ballast = ballast_of(configuration)
+    return Journal.open(configuration.journal_url, create=create, on_full=ballast.release)
+
+
+def ballast_of(configuration: Configuration) -> Ballast:
+    """Return the room that is kept for a full disk, on the record's own disk where that is a file."""
+    record = record_file(configuration.journal_url)
+    return Ballast(configuration.state_directory if record is None else record.parent)
 
 
 def source_of(configuration: Configuration) -> ReadingSource:
