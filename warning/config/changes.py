@@ -29,7 +29,7 @@ Keyed = Iterator[tuple[str, object]]
 _ADDRESSES = re.compile(
     r"(?P<url>[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+)"
     r"|(?P<mail>[^\s\"'<>,;:()]+@[^\s\"'<>,;:()]+)"
-    r"|(?P<phone>(?<![\w./-])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,}(?!\w))"
+    r"|(?P<phone>\+?\(?(?<!\d)\d(?:[ \u00a0()/.–-]{0,3}\d){6,})"
 )
 _HOST_ALONE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?")
 _AS_WRITTEN = (

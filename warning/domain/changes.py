@@ -29,6 +29,8 @@ class Change:
     after: str | None
 
     def __str__(self) -> str:
+        if self.key == SIGNATURE:
+            return f"answers for {self.after}"
         place = f"{self.reservoir_id}: {self.key}" if self.reservoir_id else self.key
         return f"{place}: {_worded(self.before)} → {_worded(self.after)}"
 

@@ -73,6 +73,14 @@ def test_the_changes_of_one_dam_are_shown_alone(history: History, edited: list[R
     assert "is on record about a dam nowhere" in history("--dam", "nowhere")[1]
 
 
+def test_a_signature_is_shown_as_one(
+    history: History, folder: Path, daemon_records: Entries, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = len(daemon_records())
+    assert main(["apply", "--by", "maria", "--config", str(folder)]) == 0
+    assert f"    {count + 1}. answers for entries 1 to {count}\n" in history()[1]
+
+
 def test_an_empty_history_says_so(history: History) -> None:
     assert history() == (
         0,

@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from warning import __version__
 from warning.config.changes import restart_problems, settings_of
 from warning.config.edits import edit_of, is_hint
+from warning.config.fields import EMAIL_ADDRESS
 from warning.config.loading import FILES, load_configuration
 from warning.domain.changes import differences
 
-ENVIRONMENT = {"SIREN_URL": "json://siren.example.org/up"}
+from .conftest import CSV_SOURCE, ENVIRONMENT, INFLUXDB_SOURCE
+
 NO_SECRET = ("pa55word", "t0ken", "siren.example.org", "maria@", "dams@", "15305550101", "5305550199")
-
-CSV_SOURCE = '\n[source]\nkind = "csv"\nfolder = "readings"\n'
-INFLUXDB_SOURCE = """
-[source]
-kind = "influxdb"
-url = "https://influxdb.example.org:8086"
-bucket = "readings"
-org = "dams"
-token = "file:influxdb-token"
-measurement = "reservoir"
-dam_tag = "dam"
-
-[source.fields.level_m]
-field = "level"
-unit = "ft"
-
-[source.fields.storage_m3]
-field = "filling"
-unit = "%"
-"""
-
+PHONE = r"\+[1-9][0-9]{6,14}"
 Changed = Callable[..., list[str]]
 
 
@@ -189,3 +174,51 @@ def test_what_a_dam_is_called_and_holds_in_influxdb_is_among_its_settings(folder
     assert settings[(None, "source.fields.storage_m3.unit")] == '"%"'
     assert settings[(None, "source.token")] == '"file:influxdb-token"'
     assert not any("t0ken" in value for value in settings.values())
+
+
+@pytest.fixture
+def advised(folder: Path) -> Callable[[str], str]:
+    """Return what stands in the history for an instruction's words."""
+    configuration = load_configuration(folder, ENVIRONMENT)
+
+    def advise(words: str) -> str:
+        dam = replace(configuration.reservoirs[0], instructions={"warning": words})
+        return settings_of(replace(configuration, reservoirs=(dam,)))[("oroville", "instructions.warning")]
+
+    return advise
+
+
+@given(
+    address=st.from_regex(EMAIL_ADDRESS, fullmatch=True)
+    | st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True),
+    before=st.text(max_size=10),
+    after=st.text(max_size=10),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_no_address_is_read_in_the_history_whatever_stands_around_it(
+    advised: Callable[[str], str], address: str, before: str, after: str
+) -> None:
+    words = advised(f"{before} {address} {after}")
+    assert address not in words
+    assert " (mark " in words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Tel.530-555-0199",
+        "tel5305550199x12",
+        "(530) 555-0199",
+        "530 – 555 – 0199",
+        "+1 (530) 555.0199",
+        "0043/1/5550199",
+    ],
+)
+def test_a_phone_number_is_left_out_however_it_is_written(advised: Callable[[str], str], words: str) -> None:
+    assert "0199" not in advised(f"Call {words}, then open gate 3.")
+    assert advised(f"Call {words}, then open gate 3.") != advised(f"Call {words}1, then open gate 3.")
+
+
+def test_words_without_an_address_are_shown_as_they_are(advised: Callable[[str], str]) -> None:
+    words = "Open gate 3 at 271.30 m; at 272.15 m call extension 3."
+    assert advised(words) == f'"{words}"'

@@ -14,7 +14,7 @@ from warning.config.last_good import FOLDER, keep_last_good, last_good_files, lo
 from warning.config.loading import FILES, load_configuration
 from warning.config.problems import InvalidConfigurationError
 
-ENVIRONMENT = {"SIREN_URL": "json://siren.example.org/up"}
+from .conftest import ENVIRONMENT
 
 
 @pytest.fixture
@@ -53,6 +53,19 @@ def test_a_file_that_is_gone_leaves_the_last_good_configuration_in_force(
     (folder / name).unlink()
     environment = ENVIRONMENT | {"STATE_DIRECTORY": str(kept.state_directory)}
     configuration, refusal = load_or_last_good(folder, environment)
+    assert configuration == kept
+    assert refusal is not None
+
+
+def test_a_folder_that_is_gone_leaves_the_last_good_configuration_in_force_while_its_secrets_can_be_had(
+    folder: Path, kept: Configuration, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    away = tmp_path_factory.mktemp("away") / "folder"
+    folder.rename(away)
+    environment = ENVIRONMENT | {"STATE_DIRECTORY": str(away / "state")}
+    with pytest.raises(InvalidConfigurationError, match="no such folder"):
+        load_or_last_good(folder, environment)
+    configuration, refusal = load_or_last_good(folder, environment | {"CREDENTIALS_DIRECTORY": str(away)})
     assert configuration == kept
     assert refusal is not None
 
