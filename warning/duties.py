@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from warning import __version__
 from warning.arrivals import Arrivals
 from warning.clock import RunningClock
+from warning.config.changes import restart_problems, settings_of
 from warning.config.configuration import Configuration, CsvSource
-from warning.wiring import Parts
+from warning.config.edits import edit_of
+from warning.config.last_good import keep_last_good, last_good_files
+from warning.config.loading import load_configuration
+from warning.config.problems import InvalidConfigurationError
+from warning.config.watching import ConfigurationFiles
+from warning.domain.troubles import Trouble, TroubleKind
+from warning.errors import DamWarningError, JournalError
+from warning.events import pairs
+from warning.ops.deadman import Pinger
+from warning.ops.jobs import (
+    CYCLE_JOB,
+    DELIVERY_JOB,
+    HEALTH_JOB,
+    HEARTBEAT_JOB,
+    POLL_JOB,
+    RELOAD_JOB,
+    RETRAINING_JOB,
+)
+from warning.ops.memory import hand_memory_back
+from warning.ops.passing import PassingTroubles, restarted
+from warning.wiring import Parts, last_resort, registry_of, rewired, tell_unrecorded, train_fleet
 
 log = logging.getLogger(__name__)
 
-CYCLE_JOB = "cycle"
-DELIVERY_JOB = "delivery"
-POLL_JOB = "poll"
-HEALTH_JOB = "health"
-HEARTBEAT_JOB = "heartbeat"
-RETRAINING_JOB = "retraining"
-RELOAD_JOB = "reload"
+Progress = Callable[[], tuple[bool, Mapping[str, Any]]]
 
 CSV_LIMIT_S = 300.0  # a folder has no deadline of its own
 MARGIN_S = 300.0
@@ -30,6 +47,7 @@ PER_DAM_S = 2.0
 SILENT_DELIVERY_S = 120.0  # the outbox gives sends up after a minute and looks around four times a second
 SHORT_JOB_S = 600.0
 FUTURE = timedelta(minutes=1)
+TRAIN_AGAIN_S = 24 * 3600.0  # after a training that failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +77,9 @@ def plan_of(configuration: Configuration) -> Plan:
 
 def limits_of(configuration: Configuration) -> dict[str, float]:
     """Return how long each job may take where everything it waits for uses its own limit up."""
-    source = configuration.source
+    source, forecast = configuration.source, configuration.forecast
     read_s = CSV_LIMIT_S if isinstance(source, CsvSource) else source.deadline_s
     margin_s = MARGIN_S + PER_DAM_S * len(configuration.reservoirs)
-    forecast = configuration.forecast
     return {
         # a cycle notes what has arrived before it reads, and the forecast may fall back from GPU to CPU
         CYCLE_JOB: 2 * read_s + 2 * forecast.time_limit_s + margin_s,
@@ -75,24 +92,87 @@ def limits_of(configuration: Configuration) -> dict[str, float]:
     }
 
 
-class Duties:
-    """What the service calls. Each method is called by one thread at a time, different ones at once."""
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is in force, replaced as a whole: a job that has taken it ends with it."""
 
-    def __init__(self, parts: Parts, clock: RunningClock, stop: threading.Event) -> None:
-        self._parts = parts
+    parts: Parts
+    arrivals: Arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A configuration that was taken over; `judged_anew` where the dams may be judged otherwise by it."""
+
+    judged_anew: bool
+
+
+class Duties:
+    """What the service calls. Each method is called by one thread at a time, different ones at once.
+
+    `refusal` says why the configuration in the folder is not the one in force, where it is not.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        clock: RunningClock,
+        stop: threading.Event,
+        refusal: InvalidConfigurationError | None = None,
+    ) -> None:
+        self._first = parts
+        self._live = Live(parts, Arrivals(parts.watch.source, parts.watch.reservoirs))
         self._clock = clock
         self._stop = stop
-        self._arrivals = Arrivals(parts.watch.source, parts.watch.reservoirs)
+        self._passing = PassingTroubles()
+        self._own: dict[TroubleKind, Trouble] = {}
+        self._run_id: int | None = None
+        self._tried_training_s: float | None = None
+        self._standing = 0
+        self._pinger = Pinger()
+        self._last_resort = last_resort()
+        self._files = ConfigurationFiles(parts.configuration.directory, parts.configuration.files)
+        if refusal is not None:
+            self._refuse(refusal)
+
+    @property
+    def _configuration(self) -> Configuration:
+        return self._live.parts.configuration
 
     def plan(self) -> Plan:
         """Return when each job is due under the configuration in force."""
-        return plan_of(self._parts.configuration)
+        return plan_of(self._configuration)
+
+    # begin and end
 
     def begin(self) -> None:
-        """Do what comes before the first job."""
+        """Put on record that the daemon runs; where the run before has no end, that is told."""
+        journal, now = self._live.parts.watch.journal, self._clock.now()
+        try:
+            before = journal.last_run()
+            self._run_id = journal.begin_run(now, __version__, self._configuration.digest)
+        except JournalError as error:  # the watch goes on; the health job tells what is wrong
+            log.error(pairs("run-unrecorded", error=str(error)))
+            return
+        if before is not None and before.ended_at is None:
+            log.warning(pairs("restarted", cut_off_run=before.started_at.isoformat()))
+            self._passing.note(restarted(before.started_at, before.version), now)
+        if TroubleKind.CONFIGURATION_REFUSED not in self._own:
+            self._keep(self._configuration)
 
     def end(self) -> None:
-        """Do what comes after the last job."""
+        """Put on record that the daemon stopped in order."""
+        write_back = self._live.parts.write_back
+        if write_back is not None and write_back is not self._first.write_back:
+            write_back.close()
+        if self._run_id is None:
+            return
+        try:
+            self._live.parts.watch.journal.end_run(self._run_id, self._clock.now())
+        except JournalError as error:
+            log.error(pairs("run-unrecorded", error=str(error)))
+
+    # cycles
 
     def last_cycle_at(self) -> datetime | None:
         """Return when the newest cycle that came to its end began, None where today's may be owed.
@@ -100,27 +180,186 @@ class Duties:
         A record whose newest cycle is dated in the future was written by a clock that was wrong:
         nothing in it says that today was looked at.
         """
-        journal, now = self._parts.watch.journal, self._clock.now()
+        journal, now = self._live.parts.watch.journal, self._clock.now()
         newest = journal.last_cycle()
         if newest is not None and newest.started_at > now + FUTURE:
             return None
         finished = journal.last_finished_cycle(now)
         return finished.started_at if finished else None
 
+    def was_cut_off(self) -> bool:
+        """Say whether the newest cycle on record has no end; asked before this process begins one."""
+        try:
+            newest = self._live.parts.watch.journal.last_cycle()
+        except JournalError:
+            return False
+        return newest is not None and newest.ended_at is None
+
     def cycle(self) -> bool:
         """Run one cycle; say whether every dam could be judged."""
-        parts, arrivals = self._parts, self._arrivals
-        arrivals.note(self._clock.now())
-        return all(outcome.failure is None for outcome in parts.run_cycle())
+        live = self._live
+        live.arrivals.note(self._clock.now())
+        watch = live.parts.watch
+        try:
+            outcomes = live.parts.run_cycle()
+        except JournalError as error:
+            tell_unrecorded(live.parts, self._last_resort, watch.reservoirs, str(error))
+            raise
+        failures = {o.reservoir.id: o.failure for o in outcomes if o.failure is not None}
+        if failures:
+            lost = tuple(reservoir for reservoir in watch.reservoirs if reservoir.id in failures)
+            tell_unrecorded(live.parts, self._last_resort, lost, next(iter(failures.values())))
+        complete = not failures
+        ping_url = live.parts.configuration.health.ping_url
+        if complete and ping_url is not None:
+            self._pinger.ping_soon(ping_url)
+        hand_memory_back()
+        return complete
 
     def new_readings(self) -> bool:
         """Say whether the source holds readings that no cycle of this process has seen."""
-        return self._arrivals.any_new(self._clock.now())
+        return self._live.arrivals.any_new(self._clock.now())
+
+    # deliveries
 
     def deliver(self) -> None:
         """Send what the record owes."""
-        self._parts.deliver(self._stop)
+        self._live.parts.deliver(self._stop)
 
     def delivery_turns(self) -> int:
         """Return a count that rises while the delivery goes on, however long it takes."""
-        return self._parts.outbox.turns
+        return self._live.parts.outbox.turns
+
+    # the configuration
+
+    def files_changed(self, at_s: float) -> bool:
+        """Say whether the files have a new content that has come to rest."""
+        return self._files.changed(at_s)
+
+    def reload(self) -> Adopted | None:
+        """Take over what lies in the folder; None where it is refused, or in force already.
+
+        Raises JournalError where the change cannot be put on record: then nothing changes, and it is
+        tried again.
+        """
+        before, at_s = self._configuration, self._clock.monotonic_s()
+        try:
+            new = load_configuration(before.directory)
+            if problems := restart_problems(before, new):
+                raise InvalidConfigurationError(before.directory, list(problems))
+        except InvalidConfigurationError as error:
+            self._files.refused(at_s)
+            self._refuse(error)
+            return None
+        if self._own.pop(TroubleKind.CONFIGURATION_REFUSED, None) is not None:
+            log.info(pairs("configuration-accepted", digest=new.digest[:12]))
+        self._files.adopted(new.files)
+        if new == before:
+            return None
+        try:
+            self._adopt(new)
+        except JournalError:
+            self._files.refused(at_s)
+            raise
+        judged_anew = (before.source, before.reservoirs) != (new.source, new.reservoirs)
+        log.info(pairs("reloaded", digest=new.digest[:12], dams=len(new.reservoirs)))
+        return Adopted(judged_anew)
+
+    def _refuse(self, error: InvalidConfigurationError) -> None:
+        """Let the old one stay in force, and have people told."""
+        directory = str(self._configuration.directory)
+        message = (
+            f"The configuration in {directory} was edited and cannot be used; the last good one stays "
+            "in force. Correct it, check it with `dam-warning check-config`, and it is taken over by itself.\n"
+            f"{error}"
+        )
+        known = self._own.get(TroubleKind.CONFIGURATION_REFUSED)
+        if known is None or known.message != message:
+            log.error(pairs("configuration-refused", error=str(error)))
+        kind = TroubleKind.CONFIGURATION_REFUSED
+        self._own[kind] = Trouble(kind, directory, message)
+
+    def _adopt(self, new: Configuration) -> None:
+        parts = rewired(self._live.parts, new)
+        self._keep(new)
+        same = parts.write_back is self._live.parts.write_back
+        arrivals = self._live.arrivals if same else Arrivals(parts.watch.source, parts.watch.reservoirs)
+        self._live = Live(parts, arrivals)
+
+    def _keep(self, configuration: Configuration) -> None:
+        """Put on record what changed since the last one on record, and keep this one as the last good one."""
+        before = last_good_files(configuration.state_directory, configuration.directory)
+        edit = edit_of(configuration, before)
+        try:
+            self._live.parts.watch.journal.add_changes(
+                settings_of(configuration),
+                at=self._clock.now(),
+                who=edit.who,
+                note=edit.note,
+                digest=configuration.digest,
+            )
+            keep_last_good(configuration)
+        except OSError as error:
+            log.error(pairs("last-good-not-kept", error=str(error)))
+
+    # training
+
+    def retrain(self) -> None:
+        """Train a new model where the last one is old; the one in force stays until it is beaten."""
+        configuration, now, at_s = self._configuration, self._clock.now(), self._clock.monotonic_s()
+        every_days = configuration.forecast.retrain_every_days
+        tried_s = self._tried_training_s
+        if every_days == 0 or (tried_s is not None and at_s - tried_s < TRAIN_AGAIN_S):
+            return
+        if not training_due(configuration, now, every_days):
+            return
+        self._tried_training_s = at_s
+        try:
+            train_fleet(configuration, now.date(), now, lambda doing, share: None)
+        except DamWarningError as error:
+            log.error(pairs("training-failed", error=str(error)))
+            self._own[TroubleKind.TRAINING_FAILED] = Trouble(
+                TroubleKind.TRAINING_FAILED,
+                "training",
+                f"A new model could not be trained: {error}. The old one stays in force; it is tried "
+                "again in a day. `dam-warning train` tries it now and shows more.",
+            )
+        else:
+            self._own.pop(TroubleKind.TRAINING_FAILED, None)
+
+    # how it is
+
+    def look_after(self, found: tuple[Trouble, ...]) -> None:
+        """Tell people what is wrong: what the service `found`, and what stands otherwise."""
+        self._standing = len(self._all_troubles(found))
+
+    def troubles_standing(self) -> int:
+        """Return how many troubles the last look found."""
+        return self._standing
+
+    def heartbeat(self) -> None:
+        """Send the daily sign of life."""
+
+    def open_endpoints(self, progress: Progress) -> Callable[[], None]:
+        """Begin to answer on loopback; return what ends that."""
+        return lambda: None
+
+    def _all_troubles(self, found: tuple[Trouble, ...]) -> tuple[Trouble, ...]:
+        pinged: tuple[Trouble, ...] = ()
+        if self._configuration.health.ping_url is not None and self._pinger.trouble is not None:
+            pinged = (
+                Trouble(TroubleKind.PING_FAILED, "ping", f"After the last cycle, {self._pinger.trouble}."),
+            )
+        return (*found, *self._own.values(), *self._passing.standing(self._clock.now()), *pinged)
+
+
+def training_due(configuration: Configuration, now: datetime, every_days: int) -> bool:
+    """Say whether a model is in force and the newest one trained, in force or beaten, is too old.
+
+    The first model is trained by a person, who looks at what it comes to.
+    """
+    summaries = registry_of(configuration).list()
+    trained = [s.created_at for s in summaries if s.created_at is not None and s.created_at <= now]
+    if not any(summary.active for summary in summaries):
+        return False
+    return not trained or now - max(trained) >= timedelta(days=every_days)

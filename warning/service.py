@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from apscheduler.events import (
     EVENT_JOB_ERROR,
@@ -25,28 +27,36 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
 from warning.clock import RunningClock
-from warning.domain.schedule import last_due, next_due
-from warning.duties import (
+from warning.domain.due_cycles import DueCycles, Owed
+from warning.domain.schedule import next_due
+from warning.domain.troubles import Trouble
+from warning.duties import Duties
+from warning.errors import JournalError
+from warning.events import pairs
+from warning.ops.jobs import (
     CYCLE_JOB,
     DELIVERY_JOB,
     HEALTH_JOB,
+    HEARTBEAT_JOB,
     POLL_JOB,
-    Duties,
+    RELOAD_JOB,
+    RETRAINING_JOB,
+    JobBook,
+    cause_of,
+    job_troubles,
 )
-from warning.errors import JournalError
-from warning.ops.jobs import JobBook
-from warning.ops.logs import pairs
 from warning.ops.notify import Notifier
+from warning.ops.passing import PassingTroubles, clock_jumped, cycles_unmade, record_unreadable
 
 log = logging.getLogger(__name__)
 
 TICK_S = 2.0
 STOP_DEADLINE_S = 30.0
-RETRY_AFTER_S = 300.0
-TRIES_OF_A_PARTIAL = 3
 HEALTH_EVERY_S = 60.0
 LATE_S = 300.0  # a job that is due and has not begun by then: the scheduler stands still
 JUMP_S = 60.0
+MUST_GO_ON = (CYCLE_JOB, DELIVERY_JOB, HEALTH_JOB)
+_LOOK_S = 0.2
 
 
 class Service:
@@ -75,16 +85,15 @@ class Service:
         self._stop_deadline_s = stop_deadline_s
         self._plan = duties.plan()
         self._book = JobBook()
+        self._passing = PassingTroubles()
+        self._cycles = DueCycles(duties.last_cycle_at, cut_off=False)
         self._wanted = threading.Event()  # a cycle before the next one is due
-        self._last_cycle_at: datetime | None = None
-        self._last_turns = 0
-        self._failed_at_s: float | None = None
-        self._again = False  # the last cycle failed or was cut off
-        self._partial_tries = 0
         self._owed_since_s: float | None = None
         self._seen_at: tuple[datetime, float] | None = None
+        self._last_turns = 0
         self._stuck: str | None = None
         self._told_status = ""
+        self._open = ExitStack()
 
     def run(self) -> bool:
         """Work until the stop event is set; then say whether all jobs ended within the deadline.
@@ -102,60 +111,97 @@ class Service:
         """Start the scheduler with what is due, and say that the service is ready."""
         self._duties.begin()
         now, at_s = self._clock.now(), self._clock.monotonic_s()
+        self._cycles = DueCycles(self._duties.last_cycle_at, cut_off=self._duties.was_cut_off())
         self._seen_at = now, at_s
         self._scheduler.add_listener(self._heard_success, EVENT_JOB_EXECUTED)
         self._scheduler.add_listener(self._heard_error, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         self._scheduler.add_listener(self._heard_overrun, EVENT_JOB_MAX_INSTANCES)
-        self._arm_regular_jobs(now)
-        self._arm_cycle(next_due(now, (self._plan.daily_at,), self._plan.time_zone))
+        self._arm_all(now)
         self._arm_what_is_owed(now, at_s)
+        self._book.armed(HEALTH_JOB, at_s)
         self._scheduler.start()
-        self._book.began(HEALTH_JOB, at_s)
-        self._book.ended(HEALTH_JOB)
+        self._open.callback(self._duties.open_endpoints(self.progress))
         self._notifier.ready()
         log.info(pairs("ready", next_cycle=self._next_cycle_text()))
         self._tell_status()
 
     def tick(self) -> None:
-        """Look after the jobs once: what is owed, what hangs, whether the clock was set."""
+        """Look after the jobs once: what is owed, what hangs, whether the clock or the files changed."""
         now, at_s = self._clock.now(), self._clock.monotonic_s()
         self._notice_jump(now, at_s)
         self._arm_what_is_owed(now, at_s)
+        if self._reload_asked.is_set() or self._duties.files_changed(at_s):
+            self._reload_asked.clear()
+            self._add_job(RELOAD_JOB, self._reload, trigger="date", run_date=now)
         self._note_turns(at_s)
         stuck = self._what_is_stuck(at_s)
         if stuck is None:
             self._notifier.watchdog()
         elif stuck != self._stuck:
-            log.error(pairs("stuck", what=stuck))
+            log.error(pairs("stuck", what=stuck, consequence="systemd's watchdog is not fed"))
         self._stuck = stuck
         self._tell_status()
 
     def shut_down(self) -> bool:
-        """End jobs in a thread of its own: the library's own waiting has no limit."""
+        """Begin nothing more, and give what runs until the deadline; say whether all of it ended.
+
+        The library's own waiting has no limit, and holds the lock that a job needs to end by. Nobody
+        waits for hours of training: its child dies with this process.
+        """
         self._notifier.stopping()
         log.info(pairs("stopping"))
-        ending = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
+        self._open.close()
+        ending = threading.Thread(
+            target=self._scheduler.shutdown, kwargs={"wait": False}, name="shutdown", daemon=True
+        )
         ending.start()
         ending.join(self._stop_deadline_s)
-        ended = not ending.is_alive()
+        pause = threading.Event()
+        for _ in range(max(1, round(self._stop_deadline_s / _LOOK_S))):
+            if self._book.running() <= {RETRAINING_JOB}:
+                break
+            pause.wait(_LOOK_S)
+        ended = not ending.is_alive() and not self._book.running()
         self._duties.end()
         log.info(pairs("stopped", jobs="ended" if ended else "cut off; the record holds what is due"))
         return ended
 
+    def progress(self) -> tuple[bool, Mapping[str, Any]]:
+        """Say whether the jobs make progress, and in words why not; for `/healthz`."""
+        if self._stuck is not None:
+            return False, {"stuck": self._stuck}
+        return True, {"next_cycle": self._next_cycle_text()}
+
     # what is due
 
-    def _arm_regular_jobs(self, now: datetime) -> None:
-        """Arm what recurs, from `now` on; a job that runs goes on."""
-        self._arm_every(DELIVERY_JOB, self._plan.delivery_every_s, self._duties.deliver, now)
-        if self._plan.poll_every_s is not None:
-            first = now + timedelta(seconds=self._plan.poll_every_s)
-            self._arm_every(POLL_JOB, self._plan.poll_every_s, self._poll, first)
+    def _arm_all(self, now: datetime) -> None:
+        """Arm everything from `now` on, by the plan in force; a job that runs goes on."""
+        plan, duties = self._plan, self._duties
+        self._arm_every(DELIVERY_JOB, plan.delivery_every_s, duties.deliver, now)
+        self._arm_every(HEALTH_JOB, HEALTH_EVERY_S, self._look_after_health, now)
+        if plan.poll_every_s is not None:
+            first = now + timedelta(seconds=plan.poll_every_s)
+            self._arm_every(POLL_JOB, plan.poll_every_s, self._poll, first)
+        elif self._scheduler.get_job(POLL_JOB) is not None:
+            self._scheduler.remove_job(POLL_JOB)
+        self._arm_next_cycle(now)
+        self._arm_heartbeat(now)
 
     def _arm_every(self, job_id: str, every_s: float, work: Callable[[], object], first: datetime) -> None:
         self._add_job(job_id, work, trigger="interval", seconds=every_s, next_run_time=first)
 
+    def _arm_next_cycle(self, now: datetime) -> None:
+        self._arm_cycle(next_due(now, (self._plan.daily_at,), self._plan.time_zone))
+
     def _arm_cycle(self, at: datetime) -> None:
         self._add_job(CYCLE_JOB, self._cycle, trigger="date", run_date=at)
+
+    def _arm_heartbeat(self, now: datetime) -> None:
+        if self._plan.heartbeat_at is not None:
+            at = next_due(now, (self._plan.heartbeat_at,), self._plan.time_zone)
+            self._add_job(HEARTBEAT_JOB, self._heartbeat, trigger="date", run_date=at)
+        elif self._scheduler.get_job(HEARTBEAT_JOB) is not None:
+            self._scheduler.remove_job(HEARTBEAT_JOB)
 
     def _add_job(self, job_id: str, work: Callable[[], object], **when: object) -> None:
         self._scheduler.add_job(
@@ -170,6 +216,8 @@ class Service:
         )
 
     def _noted(self, job_id: str, work: Callable[[], object]) -> None:
+        if self._stop.is_set():
+            return
         self._book.began(job_id, self._clock.monotonic_s())
         try:
             work()
@@ -177,41 +225,29 @@ class Service:
             self._book.ended(job_id)
 
     def _arm_what_is_owed(self, now: datetime, at_s: float) -> None:
-        """Arm the cycle at once where the last one due has not been done, none runs, and none is about to."""
-        if self._book.is_running(CYCLE_JOB) or self._owed(now) is None or self._backing_off(at_s):
+        """Arm the cycle at once where one is owed, none runs, and none is about to."""
+        running = self._book.is_running(CYCLE_JOB)
+        owed = None if running or self._cycles.must_wait(at_s) else self._owed(now)
+        if owed is None:
             self._owed_since_s = None
             return
         if self._owed_since_s is None:
             self._owed_since_s = at_s
         armed = self._armed_for(CYCLE_JOB)
         if armed is None or armed > now:
-            last = self._last_cycle_at
-            log.info(pairs("catch-up", last=last.isoformat() if last else "never"))
+            last = owed.last_at.isoformat() if owed.last_at else "never"
+            log.info(pairs("catch-up", due=owed.due_at.isoformat(), last=last))
             self._arm_cycle(now)
 
-    def _owed(self, now: datetime) -> datetime | None:
-        """Return the due instant of a cycle that must be run now, None where none must."""
-        due = last_due(now, (self._plan.daily_at,), self._plan.time_zone)
-        if self._again:
-            return due
-        if not self._covers(due, now):
-            self._ask_the_record()
-        return None if self._covers(due, now) else due
-
-    def _covers(self, due: datetime, now: datetime) -> bool:
-        return self._last_cycle_at is not None and due <= self._last_cycle_at <= now
-
-    def _ask_the_record(self) -> None:
+    def _owed(self, now: datetime) -> Owed | None:
+        """Return the cycle to run now. A record that cannot be asked owes one: nobody knows of any."""
         try:
-            self._last_cycle_at = self._duties.last_cycle_at()
-        except JournalError as error:  # what this process knows itself has to do
-            if self._book.failed("record", str(error)):
+            owed = self._cycles.owed(now, self._plan.daily_at, self._plan.time_zone)
+        except JournalError as error:
+            if self._passing.note(record_unreadable(error), now):
                 log.error(pairs("record-unreadable", error=str(error)))
-        else:
-            self._book.succeeded("record")
-
-    def _backing_off(self, at_s: float) -> bool:
-        return self._failed_at_s is not None and at_s - self._failed_at_s < RETRY_AFTER_S
+            return Owed(now, None, 0)
+        return owed
 
     def _armed_for(self, job_id: str) -> datetime | None:
         job = self._scheduler.get_job(job_id)
@@ -221,35 +257,66 @@ class Service:
 
     def _cycle(self) -> None:
         """Run the cycle if it is owed or wanted; one that fails is owed still, and is tried again."""
-        wanted = self._wanted.is_set()
+        now, wanted = self._clock.now(), self._wanted.is_set()
         self._wanted.clear()
+        owed = self._owed(now)
         try:
-            if wanted or self._owed(self._clock.now()) is not None:
-                self._run_cycle()
+            if wanted or owed:
+                self._run_cycle(now)
+                if owed is not None and owed.unmade > 0:
+                    self._passing.note(cycles_unmade(owed, now, self._plan.time_zone), now)
+                self._add_job(RETRAINING_JOB, self._duties.retrain, trigger="date", run_date=now)
         finally:
-            if not self._stop.is_set():
-                now = self._clock.now()
-                self._arm_cycle(next_due(now, (self._plan.daily_at,), self._plan.time_zone))
+            if self._wanted.is_set():  # while this one ran
+                self._arm_cycle(self._clock.now())
+            else:
+                self._arm_next_cycle(self._clock.now())
                 log.info(pairs("armed", next_cycle=self._next_cycle_text()))
 
-    def _run_cycle(self) -> None:
-        """Run a cycle. One that raised is tried until it ends; one that left dams out, a few times."""
-        self._again, self._failed_at_s = True, None
-        began_at = self._clock.now()
-        try:
-            complete = self._duties.cycle()
-            self._last_cycle_at = began_at
-            self._partial_tries = 0 if complete else (self._partial_tries + 1) % TRIES_OF_A_PARTIAL
-            self._again = self._partial_tries > 0
-        finally:
-            self._failed_at_s = self._clock.monotonic_s() if self._again else None
+    def _run_cycle(self, now: datetime) -> None:
+        self._cycles.began()
+        self._cycles.failed(self._clock.monotonic_s())  # so it stands where the next line raises
+        complete = self._duties.cycle()
+        self._cycles.ended(now, complete, self._clock.monotonic_s())
 
     def _poll(self) -> None:
         """Bring the next cycle forward when readings have arrived, unless one runs already."""
         if not self._book.is_running(CYCLE_JOB) and self._duties.new_readings():
             log.info(pairs("new-readings"))
-            self._wanted.set()
-            self._arm_cycle(self._clock.now())
+            self._want_cycle()
+
+    def _want_cycle(self) -> None:
+        self._wanted.set()
+        self._arm_cycle(self._clock.now())
+
+    def _heartbeat(self) -> None:
+        try:
+            self._duties.heartbeat()
+        finally:
+            self._arm_heartbeat(self._clock.now())
+
+    def _look_after_health(self) -> None:
+        self._duties.look_after(self._troubles())
+
+    def _troubles(self) -> tuple[Trouble, ...]:
+        """Return what only this process knows to be wrong."""
+        found = job_troubles(self._book, self._clock.monotonic_s(), self._plan.limits_s)
+        return (*found, *self._passing.standing(self._clock.now()))
+
+    def _reload(self) -> None:
+        """Take the configuration over; READY is said again even where it was refused."""
+        self._notifier.reloading(round(self._clock.monotonic_s() * 1e6))
+        try:
+            adopted = self._duties.reload()
+            if adopted is not None:
+                self._plan = self._duties.plan()
+                self._arm_all(self._clock.now())
+                self._open.close()
+                self._open.callback(self._duties.open_endpoints(self.progress))
+                if adopted.judged_anew:
+                    self._want_cycle()
+        finally:
+            self._notifier.ready()
 
     # whether it goes on
 
@@ -261,28 +328,37 @@ class Service:
         if abs(jump_s) < JUMP_S:
             return
         log.warning(pairs("clock-jumped", seconds=f"{jump_s:+.0f}"))
-        self._last_cycle_at = None
-        self._arm_regular_jobs(now)
-        self._arm_cycle(next_due(now, (self._plan.daily_at,), self._plan.time_zone))
+        self._passing.note(clock_jumped(jump_s, now), now)
+        self._cycles.forget()
+        self._arm_all(now)
         self._scheduler.wakeup()
 
     def _note_turns(self, at_s: float) -> None:
         turns = self._duties.delivery_turns()
         if turns != self._last_turns:
-            self._book.signs_of_life(DELIVERY_JOB, at_s)
+            self._book.goes_on(DELIVERY_JOB, at_s)
         self._last_turns = turns
 
     def _what_is_stuck(self, at_s: float) -> str | None:
-        """Say what makes no progress that a restart could mend; None where all goes on."""
+        """Say what makes no progress that a restart could mend; None where all goes on.
+
+        That jobs end counts, not that they succeed: a restart mends no source and no mail server.
+        """
         for overrun in self._book.overruns(at_s, self._plan.limits_s):
-            if overrun.job_id in (CYCLE_JOB, DELIVERY_JOB, HEALTH_JOB):
-                return f"the job {overrun.job_id}, for {overrun.running_s:.0f} s"
+            if overrun.job_id in MUST_GO_ON:
+                return f"the job {overrun.job_id} does not come to its end"
         if self._owed_since_s is not None and at_s - self._owed_since_s > LATE_S:
             return "a cycle that is due does not begin"
+        if not self._book.is_running(HEALTH_JOB) and not self._book.since_began_s(HEALTH_JOB, at_s) <= (
+            HEALTH_EVERY_S + LATE_S
+        ):
+            return "the scheduler begins no jobs"
         return None
 
     def _tell_status(self) -> None:
-        text = f"next cycle {self._next_cycle_text()}"
+        standing = self._duties.troubles_standing()
+        words = "no trouble stands" if standing == 0 else f"{standing} troubles stand: `dam-warning status`"
+        text = f"next cycle {self._next_cycle_text()}; {self._stuck or words}"
         if text != self._told_status:
             self._notifier.status(text)
             self._told_status = text
@@ -300,11 +376,13 @@ class Service:
             log.info(pairs("job-well-again", job=event.job_id))
 
     def _heard_error(self, event: JobExecutionEvent) -> None:
-        error = "it was missed" if event.exception is None else repr(event.exception)
-        news = self._book.failed(event.job_id, error)
-        log.error(pairs("job-failed", job=event.job_id, error=error))
+        error = event.exception
+        cause = "its time was missed" if error is None else cause_of(error)
+        news = self._book.failed(event.job_id, cause)
+        log.error(pairs("job-failed", job=event.job_id, error=repr(error) if error else cause))
         if news and event.traceback:
             log.error("%s", event.traceback)
 
     def _heard_overrun(self, event: SchedulerEvent) -> None:
-        log.info(pairs("job-still-running", job=event.job_id))
+        """A job is due while it runs still: no news in itself, its limit decides when it hangs."""
+        log.debug(pairs("job-still-running", job=event.job_id))

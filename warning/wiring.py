@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warning.alerts.apprise_sender import problem_with, send
+from warning.alerts.last_resort import LastResort, Told
 from warning.alerts.outbox import DeliveryCount, Outbox
 from warning.alerts.plot_child import draw_in_child
 from warning.clock import Clock
@@ -19,9 +22,11 @@ from warning.config.configuration import Configuration, CsvSource, ForecastSetti
 from warning.config.loading import RECIPIENTS_FILE
 from warning.config.problems import Problem
 from warning.connecting import influx_settings, reading_source, zones_of
-from warning.cycle import Outcome, Watch, run_cycle
+from warning.cycle import Outcome, Watch, observe_unrecorded, run_cycle
 from warning.domain.delivery import Channel, others_to_tell
+from warning.domain.reservoir import Reservoir
 from warning.errors import JournalError, UsageError
+from warning.events import pairs
 from warning.forecasting.forecaster import Forecaster, ForecasterSettings
 from warning.forecasting.registry import Registry
 from warning.forecasting.trainer import TrainReport, train_model
@@ -29,8 +34,8 @@ from warning.forecasting.training_plan import TrainingSettings
 from warning.forecasting.weights import WeightRule
 from warning.journal.journal import Journal
 from warning.journal.store import record_file
-from warning.ops.ballast import Ballast
 from warning.learning import tell_progress, training_histories
+from warning.ops.ballast import Ballast
 from warning.sources.influx_points import Judged
 from warning.sources.source import ReadingSource
 from warning.sources.writeback_note import note_in, trouble_in
@@ -38,6 +43,7 @@ from warning.sources.writeback_note import note_in, trouble_in
 if TYPE_CHECKING:
     from warning.sources.influx_writeback import WriteBack
 
+log = logging.getLogger(__name__)
 MODELS = "models"
 
 
@@ -131,13 +137,33 @@ def rewired(parts: Parts, configuration: Configuration) -> Parts:
     """
     journal, clock = parts.watch.journal, parts.watch.clock
     journal.keep_configuration(configuration.digest, configuration.files, clock.now())
-    watch, write_back = _watch(configuration, journal, clock), _write_back(configuration)
+    watch, write_back, before = _watch(configuration, journal, clock), parts.write_back, parts.configuration
+    if (before.source, before.reservoirs) != (configuration.source, configuration.reservoirs):
+        write_back = _write_back(configuration)
     parts.outbox.adopt(
         find_channel=_channels_of(configuration),
         who_else=lambda expired: others_to_tell(expired, configuration.recipients),
         retry=configuration.retry,
     )
     return Parts(configuration, watch, parts.outbox, write_back)
+
+
+def last_resort() -> LastResort:
+    """Return the way to tell people what cannot be recorded; one for the life of a process."""
+    return LastResort(send, socket.gethostname())
+
+
+def tell_unrecorded(
+    parts: Parts, last_resort: LastResort, reservoirs: tuple[Reservoir, ...], cause: str
+) -> Told:
+    """Tell people directly which of `reservoirs` have crossed a threshold that could not be recorded."""
+    crossings = observe_unrecorded(parts.watch, reservoirs)
+    told = last_resort.tell(crossings, parts.watch.recipients, cause, parts.watch.clock.now())
+    for who, channel, why in told.failures:
+        log.error(pairs("direct-failed", recipient=who, channel=channel, cause=why))
+    if told:
+        log.warning(pairs("told-directly", crossings=len(crossings), recipients=",".join(told.reached)))
+    return told
 
 
 def troubles_beside_the_record(configuration: Configuration) -> list[str]:

@@ -5,6 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from warning.domain.troubles import Trouble, TroubleKind
+from warning.errors import DamWarningError
+
+CYCLE_JOB: Final = "cycle"
+DELIVERY_JOB: Final = "delivery"
+POLL_JOB: Final = "poll"
+HEALTH_JOB: Final = "health"
+HEARTBEAT_JOB: Final = "heartbeat"
+RETRAINING_JOB: Final = "retraining"
+RELOAD_JOB: Final = "reload"
+
+IN_WORDS: Final = {
+    CYCLE_JOB: "the forecast cycle",
+    DELIVERY_JOB: "the sending of messages",
+    POLL_JOB: "the look for new readings",
+    HEALTH_JOB: "the daemon's look at its own health",
+    HEARTBEAT_JOB: "the daily heartbeat message",
+    RETRAINING_JOB: "the training of a new model",
+    RELOAD_JOB: "the reload of the configuration",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +52,12 @@ class JobBook:
         with self._lock:
             self._running[job_id] = self._began[job_id] = at_s
 
-    def signs_of_life(self, job_id: str, at_s: float) -> None:
+    def armed(self, job_id: str, at_s: float) -> None:
+        """Note that a job that has never begun will begin soon."""
+        with self._lock:
+            self._began.setdefault(job_id, at_s)
+
+    def goes_on(self, job_id: str, at_s: float) -> None:
         """Note that a running job goes on: its limit counts from here."""
         with self._lock:
             if job_id in self._running:
@@ -59,11 +87,10 @@ class JobBook:
         with self._lock:
             return frozenset(self._running)
 
-    def since_began_s(self, job_id: str, at_s: float) -> float | None:
-        """Return how long ago a job last began; None where it never did."""
+    def since_began_s(self, job_id: str, at_s: float) -> float:
+        """Return how long ago a job last began, or was armed for the first time; for ever where neither."""
         with self._lock:
-            began = self._began.get(job_id)
-        return None if began is None else at_s - began
+            return at_s - self._began.get(job_id, -inf)
 
     def failures(self) -> dict[str, str]:
         """Return what each job whose last run failed failed of."""
@@ -79,3 +106,51 @@ class JobBook:
             for job_id, began_s in running.items()
             if job_id in limits_s and not at_s - began_s <= limits_s[job_id]
         )
+
+
+def job_troubles(book: JobBook, at_s: float, limits_s: Mapping[str, float]) -> tuple[Trouble, ...]:
+    """Return what people should know of the jobs: those that failed last time, and those that hang."""
+    failed = [
+        Trouble(
+            TroubleKind.JOB_FAILED,
+            job_id,
+            f"{_capital(IN_WORDS.get(job_id, job_id))} failed: {error}. It is tried again by itself; "
+            "if this message comes back, look at `journalctl -u dam-warning`.",
+        )
+        for job_id, error in sorted(book.failures().items())
+    ]
+    hanging = [
+        Trouble(
+            TroubleKind.JOB_HANGS,
+            overrun.job_id,
+            f"{_capital(IN_WORDS.get(overrun.job_id, overrun.job_id))} should take no longer than "
+            f"{_minutes(overrun.limit_s)} and has not come to its end for {_minutes(overrun.running_s)}. "
+            "systemd restarts the daemon where that can help; otherwise `systemctl restart dam-warning`.",
+        )
+        for overrun in book.overruns(at_s, limits_s)
+    ]
+    return (*failed, *hanging)
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what people may read of an error: our own words, or where a surprise arose and never its text.
+
+    The text of an exception that we do not know may hold an address or a password.
+    """
+    if isinstance(error, DamWarningError):
+        return str(error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return f"unexpected {type(error).__name__}"
+    file = trace.tb_frame.f_code.co_filename.rpartition("/")[2]
+    return f"unexpected {type(error).__name__} at {file}:{trace.tb_lineno}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-from warning.ops.logs import pairs
+from warning.events import pairs
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import queue
 import signal
 import threading
 
-from warning.ops.logs import pairs
+from warning.events import pairs
 
 log = logging.getLogger(__name__)
 
