@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     if refusal is not None:
         problems = "`dam-warning check-config` lists the problems"
         print(f"dam-warning history: the files are refused now; {problems}", file=sys.stderr)
-    journal = open_journal(configuration)
+    journal = open_journal(configuration, create=False)
     try:
         entries = journal.changes(options.limit, options.dam)
         verification = journal.verify_changes(options.head)

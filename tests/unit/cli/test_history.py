@@ -14,6 +14,7 @@ from warning.cli.main import main
 from warning.config.last_good import keep_last_good
 from warning.config.loading import load_configuration
 from warning.domain.changes import RecordedChange
+from warning.journal.journal import Journal
 
 Entries = Callable[[], list[RecordedChange]]
 Edit = Callable[[str, str], None]
@@ -81,7 +82,15 @@ def test_a_signature_is_shown_as_one(
     assert f"    {count + 1}. answers for entries 1 to {count}\n" in history()[1]
 
 
-def test_an_empty_history_says_so(history: History) -> None:
+def test_no_record_is_made_where_there_is_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", "--config", str(folder)]) == 1
+    assert "there is no record" in capsys.readouterr().err
+    assert not (folder.parent / "state" / "journal.sqlite3").exists()
+
+
+def test_an_empty_history_says_so(history: History, folder: Path) -> None:
+    (folder.parent / "state").mkdir()
+    Journal.open(load_configuration(folder).journal_url).close()
     assert history() == (
         0,
         "The history is empty: the daemon, or `dam-warning apply`, records the first configuration.\n",
