@@ -186,10 +186,11 @@ class StatusReport:
         return f"{instant.astimezone(self.configuration.schedule.time_zone):%Y-%m-%d %H:%M %Z}"
 
     def _matter_words(self, matter: Matter) -> str:
-        if matter.since is None:
-            return one_line(matter.message)
-        lasted = span_text(max(self.now - matter.since, timedelta(0)))
-        return f"{one_line(matter.message)} [since {self._local(matter.since)}, for {lasted}]"
+        lines = [line for line in map(one_line, matter.message.splitlines()) if line]
+        if matter.since is not None:
+            lasted = span_text(max(self.now - matter.since, timedelta(0)))
+            lines.append(f"since {self._local(matter.since)}, for {lasted}")
+        return "\n      ".join(lines)
 
     def _run_words(self) -> str:
         if self.run is None:

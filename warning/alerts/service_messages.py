@@ -157,7 +157,12 @@ def _section(known: StandingTrouble, state: str, now: datetime) -> _Section:
         if known.again:
             since += "; it had been over for less than a day"
         rows = (("Since", since), ("For the watch", words.effect), ("Look here", words.command))
-    return _Section(title_of(trouble) + _in_brackets(trouble), state, one_line(trouble.message), rows)
+    return _Section(title_of(trouble) + _in_brackets(trouble), state, _lines(trouble.message), rows)
+
+
+def _lines(text: str) -> str:
+    """Keep the lines of a message, such as a list of problems, and nothing else that moves a cursor."""
+    return "\n".join(line for line in map(one_line, text.splitlines()) if line)
 
 
 def _gist(news: TroubleNews) -> str:
