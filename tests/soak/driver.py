@@ -25,12 +25,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from virtual import VirtualClock, VirtualScheduler, bind_library
 
+import warning.alerts.last_resort
 import warning.alerts.outbox
 import warning.service
 import warning.wiring
 from warning.alerts.outbox import Pace
+from warning.config.last_good import load_or_last_good
 from warning.duties import Duties
 from warning.ops.logs import configure_logs
+from warning.ops.memory import keep_memory_together
 from warning.ops.notify import Notifier
 from warning.ops.signals import heed_signals
 from warning.service import Service
@@ -49,6 +52,7 @@ def hasten() -> None:
     """Shorten what is measured in real seconds."""
     pace = Pace(places=8, slow_after_s=0.3, deadline_s=1.5, stop_grace_s=0.5, poll_s=0.01)
     warning.alerts.outbox.Pace = lambda: pace
+    warning.alerts.last_resort.tell_directly.__kwdefaults__.update(deadline_s=1.5, slow_after_s=0.3)
     warning.service.HEALTH_EVERY_S = HEALTH_EVERY_S
     draw, turns = warning.wiring.draw_in_child, itertools.count(1)
 
@@ -128,6 +132,7 @@ def say(*words: str) -> None:
 
 def main() -> None:
     config, true, offset = sys.argv[1:]
+    keep_memory_together()
     configure_logs()
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     hasten()
@@ -147,10 +152,9 @@ def serve(
     reload_asked: threading.Event,
 ) -> None:
     """What `dam-warning run` does, with the harness's clock and scheduler."""
-    from warning.config.loading import load_configuration
-
-    with wired(load_configuration(config), clock) as parts:
-        duties = Duties(parts, clock, stop)
+    configuration, refusal = load_or_last_good(config)
+    with wired(configuration, clock) as parts:
+        duties = Duties(parts, clock, stop, refusal)
         service = Service(
             duties,
             clock,

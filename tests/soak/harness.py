@@ -28,9 +28,10 @@ from faults import Befalling, Troubles
 from installation import REFUSED, Site, temporary_folder
 from oracle import Oracle
 from plan import CHECK_AT_UTC, HOURS, Fault, plan
-from post import PostOffice
+from post import SERVICE, PostOffice
 from record import Record
 from vitals import Vitals
+from watchers import DeadMan, Monitor
 from world import FIRST_DAY, HISTORY_DAYS, gauges
 
 RESTART_AFTER = timedelta(minutes=30)  # systemd is quicker; each start costs the harness a second
@@ -51,7 +52,14 @@ class Soak:
         self.first_day = FIRST_DAY + timedelta(days=HISTORY_DAYS)
         self.now = datetime.combine(self.first_day - timedelta(days=1), time_of_day(CHECK_AT_UTC), tzinfo=UTC)
         self.post = PostOffice(lambda: self.now, frozenset({REFUSED}))
-        self.site = Site(folder, self.post.port, tuple(self.dams.values()))
+        self.dead_man, self.monitor = DeadMan(), Monitor()
+        self.site = Site(
+            folder,
+            tuple(self.dams.values()),
+            mail_port=self.post.port,
+            listen=self.monitor.port,
+            ping_url=self.dead_man.url,
+        )
         self.faults = [
             f for f in plan(self.first_day, days, rng, per_day=per_day, short=short) if f.kind not in without
         ]
@@ -171,7 +179,16 @@ class Soak:
         self.oracle.check(self.now, self.gauges, self.dams, self.troubles)
         self._check_cycle()
         if self.daemon.alive and not self.asleep:
+            self._check_endpoints()
             self.vitals.add(self.now, self.daemon.command("look") or {})
+
+    def _check_endpoints(self) -> None:
+        """A monitor gets an answer, and the dead-man service no more pings than cycles were complete."""
+        status, metrics = self.monitor.ask()
+        if status is None or not metrics:
+            self.violated(f"the daemon does not answer a monitor: {status}, {metrics} metrics")
+        if self.dead_man.pings > self.record.complete:
+            self.violated(f"{self.dead_man.pings} pings, but {self.record.complete} complete cycles")
 
     def _check_cycle(self) -> None:
         """A day has a finished cycle, or somebody is told why not."""
@@ -183,12 +200,7 @@ class Soak:
         self.counts["days without a cycle"] += 1
         self._silent_days += 1
         since = self.now - timedelta(days=1)
-        said = [
-            m
-            for m in self.post.taken()[-400:]
-            if m.at >= since and m.title in ("SERVICE", "UNWATCHED", "FINDING")
-        ]
-        if not said:
+        if not self._said_why(since):
             self.at(self.now + timedelta(hours=25), lambda: self._check_explained(since))
 
     def _check_explained(self, since: datetime) -> None:
@@ -197,13 +209,14 @@ class Soak:
         if not all(self.troubles.quiet(what, settled) for what in ("down", "mail", "disk", "clock")):
             self.at(self.now + timedelta(hours=6), lambda: self._check_explained(since))
             return
-        said = [
-            m for m in self.post.taken() if m.at >= since and m.title in ("SERVICE", "UNWATCHED", "FINDING")
-        ]
-        if not said:
+        if not self._said_why(since):
             self.violated(
                 f"no cycle was finished on {since + timedelta(days=1):%Y-%m-%d}, and nobody was told why"
             )
+
+    def _said_why(self, since: datetime) -> bool:
+        mails = (mail for mail in reversed(self.post.taken()) if mail.at >= since)
+        return any(mail.title in (SERVICE, "UNWATCHED", "FINDING") for mail in mails)
 
     def note(self, text: str) -> None:
         self.log.append((self.now, text))
@@ -231,6 +244,7 @@ class Soak:
         self.daemon.kill()
         self._befalling.close()
         self.post.close()
+        self.dead_man.close()
         self.site.close()
 
 
@@ -238,6 +252,7 @@ def summary(soak: Soak, seconds: float) -> str:
     """What the run came to, in words and numbers."""
     lines = [f"seed {soak.seed}: {soak.counts['days']} simulated days in {seconds:.0f} s"]
     lines += [f"  {name}: {count}" for name, count in sorted((soak.counts + soak.oracle.counts).items())]
+    lines.append(f"  answers to the monitor: {dict(soak.monitor.answers)}; pings: {soak.dead_man.pings}")
     lines += [f"  {count} x {subject}" for subject, count in soak.oracle.subjects.most_common(25)]
     lines += [f"  {line}" for line in soak.vitals.lines()]
     disk = "of its own" if soak.site.mounted else "limited by RLIMIT_FSIZE"

@@ -69,7 +69,8 @@ from_address = "dam-warning@soak.example"
 url = "file:sms.url"
 
 [health]
-listen = "off"
+listen = "127.0.0.1:{listen}"
+ping_url = "{ping_url}"
 heartbeat_at = "08:00"
 least_free_disk_mb = 20
 oldest_model_days = 3650
@@ -111,17 +112,19 @@ clear_value = {clear_value}
 class Site:
     """The folder that the daemon is installed in. `full` says whether its disk takes nothing more."""
 
-    def __init__(self, folder: Path, port: int, dams: tuple[Dam, ...]) -> None:
+    def __init__(
+        self, folder: Path, dams: tuple[Dam, ...], *, mail_port: int, listen: int, ping_url: str
+    ) -> None:
         self.config, self.readings, self.disk = folder / "config", folder / "readings", folder / "disk"
         self.state = self.disk / "state"
         self.record = self.state / "journal.sqlite3"
         self.full = False
-        self._port = port
+        self._places = {"port": mail_port, "listen": listen, "ping_url": ping_url}
         for path in (self.config, self.readings, self.disk):
             path.mkdir()
         self.mounted = _mount(self.disk)
         gateway = (
-            f"mailto://127.0.0.1:{port}/?smtp=127.0.0.1&mode=insecure&from=dam-warning@soak.example"
+            f"mailto://127.0.0.1:{mail_port}/?smtp=127.0.0.1&mode=insecure&from=dam-warning@soak.example"
             "&to=sms{phone}@gateway.soak.example&format=text"
         )
         secret = self.config / "sms.url"
@@ -135,7 +138,7 @@ class Site:
 
     def texts(self, dams: tuple[Dam, ...]) -> dict[str, str]:
         return {
-            "warning.toml": _WARNING.format(state=self.state, readings=self.readings, port=self._port),
+            "warning.toml": _WARNING.format(state=self.state, readings=self.readings, **self._places),
             "reservoirs.toml": "".join(map(_dam_text, dams)),
             "recipients.toml": "".join(map(_person_text, PEOPLE)),
         }

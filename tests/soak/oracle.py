@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from installation import PEOPLE, Person
-from post import NOT_DELIVERED, SERVICE, Mail
+from post import HEARTBEAT, NOT_DELIVERED, Mail
 from world import SEVERITIES, Dam, Gauge
 
 SETTLED = timedelta(hours=4)  # two and a half polls, eight retries
@@ -22,6 +22,7 @@ REMINDED_WITHIN = timedelta(hours=28)  # a reminder comes with the first cycle a
 STALE_DAYS = 3
 FORECAST_DAYS = 10  # for so long a forecast may hold a warning up after the water has gone
 RANK = {name: rank for rank, name in enumerate(SEVERITIES, start=1)}
+_LOWERED_BY_SMS = re.compile(r", was (EMERGENCY|WARNING|WATCH)\b")
 _DIGITS = re.compile(r"\d+")
 MOST_A_DAY = 12  # mails about one dam to one address
 
@@ -77,6 +78,7 @@ class Oracle:
         self._believed_days: Counter[str] = Counter()
         self._high_days: Counter[tuple[str, str]] = Counter()
         self._reminded: dict[tuple[str, str], Mail] = {}
+        self._heartbeats: Counter[str] = Counter()
         self._read = 0
         self.counts: Counter[str] = Counter()
         self.subjects: Counter[str] = Counter()
@@ -89,16 +91,17 @@ class Oracle:
             self._read_one(mail, faults)
         often = Counter((mail.to, mail.dam or mail.title) for mail in fresh)
         for (to, what), count in often.items():
-            if count > MOST_A_DAY * (5 if what in (NOT_DELIVERED, SERVICE) else 1):
+            if count > MOST_A_DAY * (5 if what == NOT_DELIVERED else 1):
                 self._violated(f"{count} mails on {what} to {to} in a day")
 
     def _read_one(self, mail: Mail, faults: Faults) -> None:
         self.counts["mails"] += 1
         self.subjects[_DIGITS.sub("9", mail.subject)[:110]] += 1
         self.counts[f"mails: {mail.title.lower()}"] += 1
+        if mail.title == HEARTBEAT:
+            self._heartbeats[mail.to] += 1
         if mail.number is None:
-            if mail.title != SERVICE:
-                self._violated(f"a mail without its number: {mail.subject!r} to {mail.to}")
+            self._read_unnumbered(mail)
             return
         if self._is_copy(mail) or mail.dam is None:
             return
@@ -108,6 +111,17 @@ class Oracle:
         elif mail.title != "FINDING":
             self._check_repetition(mail, belief, faults)
             belief.steps.append((mail.at, mail.number, RANK.get(mail.title.lower(), 0)))
+
+    def _read_unnumbered(self, mail: Mail) -> None:
+        """Only what could not be recorded has no number; whoever gets it knows all the same."""
+        if mail.recorded:
+            self._violated(f"a mail without its number: {mail.subject!r} to {mail.to}")
+            return
+        self.counts["mails: sent directly, unrecorded"] += 1
+        if mail.dam is not None and mail.title.lower() in RANK:
+            steps = self._beliefs[mail.to, mail.dam].steps
+            newest = max((number for _, number, _ in steps), default=0)
+            steps.append((mail.at, newest, RANK[mail.title.lower()]))
 
     def _is_copy(self, mail: Mail) -> bool:
         """A copy is allowed only of a mail whose sender could not know that it was taken."""
@@ -129,6 +143,7 @@ class Oracle:
         told_as_news = not any(
             word in mail.words for word in ("update", "reminder", "lowered", "still stands")
         )
+        told_as_news = told_as_news and _LOWERED_BY_SMS.search(mail.subject) is None
         older = any(number > (mail.number or 0) for _, number, _ in belief.steps)
         rank = RANK.get(mail.title.lower(), 0)
         if rank and told_as_news and rank <= stands and not older:
@@ -146,6 +161,16 @@ class Oracle:
         for gauge in gauges:
             self._check_dam(now, gauge, dams[gauge.dam.id], faults)
         self._settle(faults)
+        self._check_heartbeat(now, faults)
+
+    def _check_heartbeat(self, now: datetime, faults: Faults) -> None:
+        """On an undisturbed day exactly one comes to each who looks after the service."""
+        day, touching = timedelta(hours=30), ("down", "clock", "disk", "mail", "config")
+        for address in (a for p in PEOPLE if p.findings for a in p.addresses):
+            came = self._heartbeats[address]
+            self._heartbeats[address] = 0
+            if came != 1 and all(faults.quiet(what, day) for what in (*touching, f"mail:{address}")):
+                self._violated(f"{came} signs of life to {address} in the day up to {now:%Y-%m-%d %H:%M}")
 
     def _check_dam(self, now: datetime, gauge: Gauge, dam: Dam, faults: Faults) -> None:
         machine = all(faults.quiet(what, SETTLED) for what in ("down", "clock", "disk", f"config:{dam.id}"))

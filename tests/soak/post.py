@@ -27,7 +27,10 @@ _TITLE = re.compile(
 _NUMBER = re.compile(r"#(\d+)\]?\s*$")
 _OWN_NUMBER = re.compile(r"This is alert (\d+)")
 _NOT_DELIVERED = re.compile(r"NOT DELIVERED (?:to|alert \d+ to)")
+_SIGN_OF_LIFE = re.compile(r": (all is well|\d+ things? needs? you)")
+_UNRECORDED = "is on no record"
 SERVICE = "SERVICE"
+HEARTBEAT = "HEARTBEAT"
 NOT_DELIVERED = "NOT DELIVERED"
 
 
@@ -45,6 +48,11 @@ class Mail:
     dam: str | None
     sure: bool = True
 
+    @property
+    def recorded(self) -> bool:
+        """Whether it is on record; what is not has no number, and says so."""
+        return _UNRECORDED not in self.text
+
 
 def understood(at: datetime, to: str, content: bytes) -> Mail:
     """Read a mail as a person would: from its subject, or from its text where it is a short message."""
@@ -59,7 +67,8 @@ def understood(at: datetime, to: str, content: bytes) -> Mail:
         return Mail(at, to, said, text, int(own[1]) if own else None, NOT_DELIVERED, "", None)
     found = _TITLE.match(said)
     if found is None:
-        return Mail(at, to, said, text, int(number[1]) if number else None, SERVICE, "", None)
+        title = HEARTBEAT if _SIGN_OF_LIFE.search(said) else SERVICE
+        return Mail(at, to, said, text, int(number[1]) if number else None, title, "", None)
     dam = found[3].lower()
     return Mail(at, to, said, text, int(number[1]) if number else None, found[1], found[2].lower(), dam)
 
@@ -81,7 +90,7 @@ class PostOffice:
         self._refused = refused
         self._lock = threading.Lock()
         self._released: asyncio.Event | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self._controller = _Controller(self, hostname=HOST, port=self.port)
         self._controller.start()
 
@@ -169,8 +178,9 @@ class _Controller(Controller):
         self.server = await self._create_server()
 
 
-def _free_port() -> int:
-    for port in _PORTS:
+def free_port(after: int = 0) -> int:
+    """A port that nobody listens on, from a range that the kernel hands out to nobody."""
+    for port in (port for port in _PORTS if port > after):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

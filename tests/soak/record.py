@@ -14,6 +14,7 @@ class Record:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._last_cycle = 0
+        self.complete = 0
 
     def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as connection:
@@ -23,10 +24,11 @@ class Record:
         """How many cycles over the whole fleet have come to their end since the last look."""
         if not self._path.exists():
             return 0
-        query = "SELECT max(id), count(*) FROM cycles WHERE id > ? AND outcome IN ('complete', 'partial')"
-        newest, count = self._rows(query, self._last_cycle)[0]
-        self._last_cycle = max(self._last_cycle, int(str(newest or 0)))
-        return int(str(count))
+        query = "SELECT id, outcome FROM cycles WHERE id > ? AND outcome IN ('complete', 'partial')"
+        found = self._rows(query, self._last_cycle)
+        self._last_cycle = max([self._last_cycle, *(int(str(number)) for number, _ in found)])
+        self.complete += sum(outcome == "complete" for _, outcome in found)
+        return len(found)
 
     def complaints(self) -> Iterator[str]:
         """What is wrong with the record at the end."""

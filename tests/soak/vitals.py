@@ -43,7 +43,7 @@ class Vitals:
     def lines(self) -> Iterator[str]:
         life = self.longest()
         longest_days = max(map(_days, self.lives), default=0.0)
-        yield f"lives: {len(self.lives)}, the longest {longest_days:.0f} days; after {WARM_UP_DAYS:.0f} days of it:"
+        yield f"lives: {len(self.lives)}, the longest {longest_days:.0f} days; in it, after its first days:"
         if len(life) < 10:
             return
         for name in ("rss_kib", "files", "threads"):
