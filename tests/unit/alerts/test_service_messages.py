@@ -137,10 +137,10 @@ def test_what_is_over_says_how_long_it_lasted_and_what_else_stands(form: str) ->
 
 @pytest.mark.parametrize("kind", TroubleKind)
 def test_every_kind_says_what_it_means_for_the_watch_and_where_to_look(kind: TroubleKind) -> None:
-    trouble = Trouble(kind, "retraining {x}", "something\nbroke <b>")
+    trouble = Trouble(kind, "retraining {x}", "something\n\r\nbroke <b>")
     message = compose_news(ALERT, news(fresh=(since(trouble, 0),)), "gate")
     assert title_of(trouble) in message.subject
-    for said in (WORDS[kind].effect, WORDS[kind].command, "something broke <b>", "Since:"):
+    for said in (WORDS[kind].effect, WORDS[kind].command, "something\nbroke <b>", "Since:"):
         assert said in message.text
     assert "<b>something" not in message.html
     assert "broke &lt;b&gt;" in message.html
