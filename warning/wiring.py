@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warning.alerts.apprise_sender import problem_with, send
-from warning.alerts.last_resort import LastResort, Told
+from warning.alerts.last_resort import LastResort, Told, direct_message, tell_directly
 from warning.alerts.outbox import DeliveryCount, Outbox
 from warning.alerts.plot_child import draw_in_child
 from warning.clock import Clock
@@ -130,6 +130,15 @@ def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
         journal.close()
 
 
+def keep_house(parts: Parts, now: datetime) -> None:
+    """Do the record's daily chores: occupy its ballast where there is room, and forget what is old."""
+    ballast_of(parts.configuration).keep()
+    kept_days = parts.configuration.retention.cycles_days
+    forgotten = parts.watch.journal.prune(now, kept_days)
+    if forgotten:
+        log.info(pairs("record-pruned", entries=forgotten, older_than_days=kept_days))
+
+
 def rewired(parts: Parts, configuration: Configuration) -> Parts:
     """Return the parts of another configuration that share their record, outbox and clock with `parts`.
 
@@ -163,6 +172,22 @@ def tell_unrecorded(
         log.error(pairs("direct-failed", recipient=who, channel=channel, cause=why))
     if told:
         log.warning(pairs("told-directly", crossings=len(crossings), recipients=",".join(told.reached)))
+    return told
+
+
+def tell_record_failed(parts: Parts, cause: str) -> Told:
+    """Tell directly whoever looks after the service that nothing can be put on record."""
+    host = socket.gethostname()
+    said = [
+        f"dam-warning on {host} can put nothing on record: {cause}",
+        "Until that is mended no warning is recorded, escalated or followed up; what is observed above a "
+        "threshold is sent directly. Make room on the disk, or see to the database.",
+    ]
+    message = direct_message(f"dam-warning on {host}: nothing can be recorded", said, f"dam-warning: {cause}")
+    everyone = parts.watch.recipients
+    told = tell_directly([r for r in everyone if r.findings] or everyone, message, send)
+    for who, channel, why in told.failures:
+        log.error(pairs("direct-failed", recipient=who, channel=channel, cause=why))
     return told
 
 
