@@ -130,15 +130,6 @@ def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
         journal.close()
 
 
-def keep_house(parts: Parts, now: datetime) -> None:
-    """Do the record's daily chores: occupy its ballast where there is room, and forget what is old."""
-    ballast_of(parts.configuration).keep()
-    kept_days = parts.configuration.retention.cycles_days
-    forgotten = parts.watch.journal.prune(now, kept_days)
-    if forgotten:
-        log.info(pairs("record-pruned", entries=forgotten, older_than_days=kept_days))
-
-
 def rewired(parts: Parts, configuration: Configuration) -> Parts:
     """Return the parts of another configuration that share their record, outbox and clock with `parts`.
 
