@@ -2,26 +2,35 @@
 
     python tests/benchmarks/daemon.py
 
-Starts the real daemon on the demo's simulated dams, first without a model and then with one, and reads its
-memory from /proc once its first cycle and deliveries are done. Times are the best of five.
+Starts the real daemon on the demo's simulated dams, first without a model, then with one, then reading
+from a stand-in for InfluxDB, and reads its memory from /proc once its first cycle and deliveries are done.
+Times are the best of five.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "influx"))
+
+from annotated_server import StandIn, readings
 
 from warning.clock import SystemClock
 from warning.config.loading import load_configuration
 from warning.demo.configuration import write_configuration
+from warning.demo.dams import DAMS
 from warning.demo.files import write_fleet
 from warning.demo.mailbox import Mailbox
-from warning.demo.simulation import simulate_fleet
+from warning.demo.simulation import SimulatedFleet, simulate_fleet
+from warning.domain.variables import Variable
 from warning.wiring import open_journal, train_fleet
 
 ROUNDS = 5
@@ -80,14 +89,14 @@ def daemon(config: Path) -> tuple[float, float, float]:
 
 
 def measure(folder: Path, mailbox: Mailbox) -> dict[str, tuple[float, float, float]]:
-    """Run the daemon on a fresh record without a model, then on one with a model."""
+    """Run the daemon on a fresh record without a model, then on one with a model, then on a server."""
     fleet = simulate_fleet()
-    readings = write_fleet(fleet, folder).readings
+    files = write_fleet(fleet, folder).readings
     figures = {}
     for name in ("first start, no model", "with a model"):
         write_configuration(
             folder / "config",
-            readings=readings,
+            readings=files,
             state_directory=folder / "state",
             mail_port=mailbox.port,
             max_epochs=1,
@@ -98,7 +107,33 @@ def measure(folder: Path, mailbox: Mailbox) -> dict[str, tuple[float, float, flo
             open_journal(configuration).close()
             _forget_the_cycle(folder / "state" / "journal.sqlite3")
         figures[name] = daemon(folder / "config")
+    with StandIn(_tables(fleet)) as server:
+        _read_from(server.url, folder / "config")
+        _forget_the_cycle(folder / "state" / "journal.sqlite3")
+        figures["with a model, reading from InfluxDB"] = daemon(folder / "config")
     return figures
+
+
+def _tables(fleet: SimulatedFleet) -> list[object]:
+    """The levels of all dams as a server answers with them."""
+    tables: list[object] = []
+    for dam in DAMS:
+        level = fleet[dam.id].values[Variable.LEVEL_M]
+        last = fleet[dam.id].row(fleet.eve)
+        days = [fleet.eve - timedelta(days=last - row) for row in range(last + 1)]
+        rows = [(f"{day}T06:00:00Z", float(level[row])) for row, day in enumerate(days)]
+        tables.append(readings(dam.id, "level", rows))
+    return tables
+
+
+def _read_from(url: str, config: Path) -> None:
+    path = config / "warning.toml"
+    head, _, rest = path.read_text().partition("[source]")
+    path.write_text(
+        f'{head}[source]\nkind = "influxdb"\nurl = "{url}"\ndialect = "flux"\ntoken = "env:BENCHMARK_TOKEN"\n'
+        'org = "o"\nbucket = "b"\nmeasurement = "dams"\ndam_tag = "dam"\nwrite_back.enabled = false\n'
+        'fields.level_m = { field = "level", unit = "m" }\n\n[schedule]' + rest.partition("[schedule]")[2]
+    )
 
 
 def _forget_the_cycle(record: Path) -> None:
@@ -108,6 +143,7 @@ def _forget_the_cycle(record: Path) -> None:
 
 
 def main() -> None:
+    os.environ["BENCHMARK_TOKEN"] = "token"
     bare_s, help_s = seconds("-c", "pass"), seconds("-m", "warning", "--help")
     print(f"--help: {help_s:.3f} s, a bare interpreter {bare_s:.3f} s ({help_s / bare_s:.1f} times)")
     bare, with_torch = memory_after("pass"), memory_after("import torch")
