@@ -6,90 +6,53 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from warning import __version__
 from warning.arrivals import Arrivals
 from warning.clock import RunningClock
 from warning.config.changes import restart_problems, settings_of
-from warning.config.configuration import Configuration, CsvSource
+from warning.config.configuration import Configuration
 from warning.config.edits import edit_of
 from warning.config.last_good import keep_last_good, last_good_files
 from warning.config.loading import load_configuration
+from warning.config.plan import plan_of
 from warning.config.problems import InvalidConfigurationError
 from warning.config.watching import ConfigurationFiles
+from warning.domain.jobs import Plan
 from warning.domain.troubles import Trouble, TroubleKind
 from warning.errors import DamWarningError, JournalError
 from warning.events import pairs
+from warning.health import examine, tell
+from warning.heartbeat import send_heartbeat
 from warning.ops.deadman import Pinger
-from warning.ops.jobs import (
-    CYCLE_JOB,
-    DELIVERY_JOB,
-    HEALTH_JOB,
-    HEARTBEAT_JOB,
-    POLL_JOB,
-    RELOAD_JOB,
-    RETRAINING_JOB,
-)
+from warning.ops.endpoints import Endpoints, serve
 from warning.ops.memory import hand_memory_back
+from warning.ops.metrics import HealthView
 from warning.ops.passing import PassingTroubles, restarted
-from warning.wiring import Parts, last_resort, registry_of, rewired, tell_unrecorded, train_fleet
+from warning.status import read_status
+from warning.vitals import vital_signs
+from warning.wiring import (
+    Parts,
+    ballast_of,
+    last_resort,
+    registry_of,
+    rewired,
+    tell_record_failed,
+    tell_unrecorded,
+    train_fleet,
+)
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[], tuple[bool, Mapping[str, Any]]]
 
-CSV_LIMIT_S = 300.0  # a folder has no deadline of its own
-MARGIN_S = 300.0
-PER_DAM_S = 2.0
-SILENT_DELIVERY_S = 120.0  # the outbox gives sends up after a minute and looks around four times a second
-SHORT_JOB_S = 600.0
 FUTURE = timedelta(minutes=1)
 TRAIN_AGAIN_S = 24 * 3600.0  # after a training that failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """When each job is due, and for how long each may run before it counts as hanging."""
-
-    daily_at: time
-    time_zone: ZoneInfo
-    heartbeat_at: time | None
-    poll_every_s: float | None
-    delivery_every_s: float
-    limits_s: Mapping[str, float]
-
-
-def plan_of(configuration: Configuration) -> Plan:
-    """Return when the daemon works under `configuration`."""
-    schedule = configuration.schedule
-    return Plan(
-        daily_at=schedule.daily_at,
-        time_zone=schedule.time_zone,
-        heartbeat_at=configuration.health.heartbeat_at,
-        poll_every_s=None if schedule.poll_minutes is None else 60.0 * schedule.poll_minutes,
-        delivery_every_s=schedule.delivery_every_s,
-        limits_s=limits_of(configuration),
-    )
-
-
-def limits_of(configuration: Configuration) -> dict[str, float]:
-    """Return how long each job may take where everything it waits for uses its own limit up."""
-    source, forecast = configuration.source, configuration.forecast
-    read_s = CSV_LIMIT_S if isinstance(source, CsvSource) else source.deadline_s
-    margin_s = MARGIN_S + PER_DAM_S * len(configuration.reservoirs)
-    return {
-        # a cycle notes what has arrived before it reads, and the forecast may fall back from GPU to CPU
-        CYCLE_JOB: 2 * read_s + 2 * forecast.time_limit_s + margin_s,
-        POLL_JOB: read_s + margin_s,
-        DELIVERY_JOB: SILENT_DELIVERY_S,
-        RETRAINING_JOB: read_s + forecast.train_time_limit_s + margin_s,
-        HEALTH_JOB: SHORT_JOB_S,
-        HEARTBEAT_JOB: SHORT_JOB_S,
-        RELOAD_JOB: SHORT_JOB_S,
-    }
+PRUNE_EVERY_S = 24 * 3600.0
+UNRECORDED_LOOKS = 3  # at the health, in vain, before people are told past the record
+TELL_AGAIN_S = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +91,12 @@ class Duties:
         self._own: dict[TroubleKind, Trouble] = {}
         self._run_id: int | None = None
         self._tried_training_s: float | None = None
-        self._standing = 0
+        self._known: tuple[Trouble, ...] = ()
+        self._unrecorded_looks = 0
+        self._told_directly_s: float | None = None
+        self._pruned_s: float | None = None
+        self._endpoints: Endpoints | None = None
+        self._listen: tuple[str, int] | None = None
         self._pinger = Pinger()
         self._last_resort = last_resort()
         self._files = ConfigurationFiles(parts.configuration.directory, parts.configuration.files)
@@ -162,6 +130,7 @@ class Duties:
 
     def end(self) -> None:
         """Put on record that the daemon stopped in order."""
+        self._close_endpoints()
         write_back = self._live.parts.write_back
         if write_back is not None and write_back is not self._first.write_back:
             write_back.close()
@@ -270,8 +239,8 @@ class Duties:
         directory = str(self._configuration.directory)
         message = (
             f"The configuration in {directory} was edited and cannot be used; the last good one stays "
-            "in force. Correct it, check it with `dam-warning check-config`, and it is taken over by itself.\n"
-            f"{error}"
+            "in force. Correct it, check it with `dam-warning check-config`, and it is taken over by "
+            f"itself.\n{error}"
         )
         known = self._own.get(TroubleKind.CONFIGURATION_REFUSED)
         if known is None or known.message != message:
@@ -330,27 +299,86 @@ class Duties:
     # how it is
 
     def look_after(self, found: tuple[Trouble, ...]) -> None:
-        """Tell people what is wrong: what the service `found`, and what stands otherwise."""
-        self._standing = len(self._all_troubles(found))
+        """Tell people what is wrong: what the service `found`, and what stands otherwise.
+
+        Raises JournalError where that cannot be put on record; then they are told past it.
+        """
+        parts, now = self._live.parts, self._clock.now()
+        configuration, journal = parts.configuration, parts.watch.journal
+        self._known = self._all_troubles(found)
+        ballast_of(configuration).keep()
+        try:
+            tell(self._known, journal, configuration.recipients, configuration.retry, now)
+        except JournalError as error:
+            self._tell_directly(error)
+            raise
+        self._unrecorded_looks, self._told_directly_s = 0, None
+        self._prune(now)
 
     def troubles_standing(self) -> int:
         """Return how many troubles the last look found."""
-        return self._standing
+        return len(self._known)
 
     def heartbeat(self) -> None:
-        """Send the daily sign of life."""
+        """Put the daily sign of life on record, to be sent."""
+        parts, now = self._live.parts, self._clock.now()
+        configuration, journal = parts.configuration, parts.watch.journal
+        report = read_status(configuration, journal, parts.watch.registry, now)
+        send_heartbeat(report, journal, configuration.recipients, configuration.retry)
 
-    def open_endpoints(self, progress: Progress) -> Callable[[], None]:
-        """Begin to answer on loopback; return what ends that."""
-        return lambda: None
+    def open_endpoints(self, progress: Progress) -> None:
+        """Answer where the configuration in force says, and no more where it said before."""
+        listen = self._configuration.health.listen
+        if listen == self._listen:
+            return
+        self._close_endpoints()
+        self._listen = listen
+        if listen is not None:
+            self._endpoints = serve(listen, lambda: self._view(progress))
+
+    def _view(self, progress: Progress) -> HealthView:
+        watch, (goes_on, words) = self._live.parts.watch, progress()
+        stuck = (
+            () if goes_on else (Trouble(TroubleKind.JOB_HANGS, "service", f"The daemon is stuck: {words}."),)
+        )
+        troubles = (*self._known, *stuck)
+        return vital_signs(self._configuration, watch.journal, watch.registry, troubles, self._clock.now())
+
+    def _close_endpoints(self) -> None:
+        if self._endpoints is not None:
+            self._endpoints.close()
+        self._endpoints = self._listen = None
 
     def _all_troubles(self, found: tuple[Trouble, ...]) -> tuple[Trouble, ...]:
-        pinged: tuple[Trouble, ...] = ()
+        watch, now = self._live.parts.watch, self._clock.now()
+        examined = examine(self._configuration, watch.journal, watch.registry, now)
+        beside = []
         if self._configuration.health.ping_url is not None and self._pinger.trouble is not None:
-            pinged = (
-                Trouble(TroubleKind.PING_FAILED, "ping", f"After the last cycle, {self._pinger.trouble}."),
-            )
-        return (*found, *self._own.values(), *self._passing.standing(self._clock.now()), *pinged)
+            said = f"After the last cycle, {self._pinger.trouble}."
+            beside.append(Trouble(TroubleKind.PING_FAILED, "ping", said))
+        if self._endpoints is not None and self._endpoints.trouble is not None:
+            beside.append(Trouble(TroubleKind.JOB_FAILED, "endpoints", self._endpoints.trouble))
+        return (*found, *self._own.values(), *self._passing.standing(now), *beside, *examined)
+
+    def _tell_directly(self, error: JournalError) -> None:
+        """Tell people that nothing can be recorded, once it has been so for a while; not often."""
+        at_s, told_s = self._clock.monotonic_s(), self._told_directly_s
+        self._unrecorded_looks += 1
+        if self._unrecorded_looks < UNRECORDED_LOOKS or (told_s is not None and at_s - told_s < TELL_AGAIN_S):
+            return
+        if tell_record_failed(self._live.parts, str(error)):
+            self._told_directly_s = at_s
+
+    def _prune(self, now: datetime) -> None:
+        """Once a day, forget what the record need not keep."""
+        at_s = self._clock.monotonic_s()
+        if self._pruned_s is not None and at_s - self._pruned_s < PRUNE_EVERY_S:
+            return
+        keep_days = self._configuration.retention.cycles_days
+        pruned = self._live.parts.watch.journal.prune(now, keep_days)
+        self._pruned_s = at_s
+        if pruned:
+            log.info(pairs("pruned", entries=pruned, older_than_days=keep_days))
 
 
 def training_due(configuration: Configuration, now: datetime, every_days: int) -> bool:

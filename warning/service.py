@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,12 +27,7 @@ from apscheduler.schedulers.base import BaseScheduler
 
 from warning.clock import RunningClock
 from warning.domain.due_cycles import DueCycles, Owed
-from warning.domain.schedule import next_due
-from warning.domain.troubles import Trouble
-from warning.duties import Duties
-from warning.errors import JournalError
-from warning.events import pairs
-from warning.ops.jobs import (
+from warning.domain.jobs import (
     CYCLE_JOB,
     DELIVERY_JOB,
     HEALTH_JOB,
@@ -41,10 +35,13 @@ from warning.ops.jobs import (
     POLL_JOB,
     RELOAD_JOB,
     RETRAINING_JOB,
-    JobBook,
-    cause_of,
-    job_troubles,
 )
+from warning.domain.schedule import next_due
+from warning.domain.troubles import Trouble
+from warning.duties import Duties
+from warning.errors import JournalError
+from warning.events import pairs
+from warning.ops.jobs import JobBook, cause_of, job_troubles
 from warning.ops.notify import Notifier
 from warning.ops.passing import PassingTroubles, clock_jumped, cycles_unmade, record_unreadable
 
@@ -93,7 +90,6 @@ class Service:
         self._last_turns = 0
         self._stuck: str | None = None
         self._told_status = ""
-        self._open = ExitStack()
 
     def run(self) -> bool:
         """Work until the stop event is set; then say whether all jobs ended within the deadline.
@@ -120,7 +116,7 @@ class Service:
         self._arm_what_is_owed(now, at_s)
         self._book.armed(HEALTH_JOB, at_s)
         self._scheduler.start()
-        self._open.callback(self._duties.open_endpoints(self.progress))
+        self._duties.open_endpoints(self.progress)
         self._notifier.ready()
         log.info(pairs("ready", next_cycle=self._next_cycle_text()))
         self._tell_status()
@@ -150,7 +146,6 @@ class Service:
         """
         self._notifier.stopping()
         log.info(pairs("stopping"))
-        self._open.close()
         ending = threading.Thread(
             target=self._scheduler.shutdown, kwargs={"wait": False}, name="shutdown", daemon=True
         )
@@ -311,8 +306,7 @@ class Service:
             if adopted is not None:
                 self._plan = self._duties.plan()
                 self._arm_all(self._clock.now())
-                self._open.close()
-                self._open.callback(self._duties.open_endpoints(self.progress))
+                self._duties.open_endpoints(self.progress)
                 if adopted.judged_anew:
                     self._want_cycle()
         finally:

@@ -28,10 +28,10 @@ from apscheduler.schedulers.base import BaseScheduler
 
 from warning.clock import SystemClock
 from warning.domain.due_cycles import RETRY_AFTER_S
+from warning.domain.jobs import CYCLE_JOB, DELIVERY_JOB, HEALTH_JOB, Plan
 from warning.domain.troubles import Trouble, TroubleKind
-from warning.duties import Adopted, Plan
+from warning.duties import Adopted
 from warning.errors import JournalError, SourceError
-from warning.ops.jobs import CYCLE_JOB, DELIVERY_JOB, HEALTH_JOB
 from warning.ops.notify import Notifier
 from warning.service import HEALTH_EVERY_S, LATE_S, Service
 
@@ -138,9 +138,8 @@ class FakeDuties:
         self.calls.append("reload")
         return self.on_reload()
 
-    def open_endpoints(self, progress: Callable[[], tuple[bool, Mapping[str, Any]]]) -> Callable[[], None]:
+    def open_endpoints(self, progress: Callable[[], tuple[bool, Mapping[str, Any]]]) -> None:
         self.calls.append("endpoints")
-        return lambda: self.calls.append("endpoints closed")
 
 
 class WaitingExecutor(BaseExecutor):

@@ -1,7 +1,8 @@
 """Watch the dams until told to stop: the daemon that systemd runs.
 
 Cycles run at the configured times; one that was missed while the program was down runs at once.
-SIGTERM and SIGINT stop it cleanly.
+SIGTERM and SIGINT stop it cleanly. SIGHUP, or an edit of the configuration, has it taken over once it
+is valid; where it is not, at the start too, the last good one is in force and people are told why.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     import threading
 
     from warning.clock import SystemClock
-    from warning.config.loading import load_configuration
+    from warning.config.last_good import load_or_last_good
     from warning.duties import Duties
     from warning.ops.logs import LOG_LEVELS, configure_logs
     from warning.ops.memory import keep_memory_together
@@ -39,8 +40,9 @@ def run(options: argparse.Namespace) -> int:
     stop, reload_asked = threading.Event(), threading.Event()
     heed_signals(stop, reload_asked)
     clock, notifier = SystemClock(), Notifier.from_environment(os.environ)
-    with wired(load_configuration(options.config), clock) as parts:
-        duties = Duties(parts, clock, stop)
+    configuration, refusal = load_or_last_good(options.config)
+    with wired(configuration, clock) as parts:
+        duties = Duties(parts, clock, stop, refusal)
         ended = Service(duties, clock, stop, notifier=notifier, reload_asked=reload_asked).run()
         if not ended:
             logging.shutdown()

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from warning.domain.jobs import (
+    CYCLE_JOB,
+    DELIVERY_JOB,
+    HEALTH_JOB,
+    HEARTBEAT_JOB,
+    POLL_JOB,
+    RELOAD_JOB,
+    RETRAINING_JOB,
+)
 from warning.domain.troubles import Trouble, TroubleKind
 from warning.errors import DamWarningError
-
-CYCLE_JOB: Final = "cycle"
-DELIVERY_JOB: Final = "delivery"
-POLL_JOB: Final = "poll"
-HEALTH_JOB: Final = "health"
-HEARTBEAT_JOB: Final = "heartbeat"
-RETRAINING_JOB: Final = "retraining"
-RELOAD_JOB: Final = "reload"
 
 IN_WORDS: Final = {
     CYCLE_JOB: "the forecast cycle",
