@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from warning import __version__
 from warning.alerts.service_messages import span_text
-from warning.alerts.wording import day_text, days_away_text, one_line, value_text
+from warning.alerts.wording import day_text, days_away_text, one_line
 from warning.clock import local_day
 from warning.config.configuration import Configuration
-from warning.domain.alert import CALM, Standing
-from warning.domain.assessment import Assessment
-from warning.domain.reservoir import Reservoir
+from warning.dams import DamStatus, dam_json, read_dams
 from warning.domain.troubles import Trouble, TroubleKind
 from warning.errors import ModelError
 from warning.forecasting.registry import ModelSummary, Registry
@@ -29,50 +27,6 @@ from warning.journal.journal import Journal
 SHOWN_ALERTS = 5
 SHOWN_DELIVERIES = 1000
 SHORT_DIGEST = 12
-
-
-@dataclass(frozen=True, slots=True)
-class DamStatus:
-    """What stands at one dam, and how it was last judged."""
-
-    reservoir: Reservoir
-    standing: Standing
-    recorded_at: datetime | None
-    assessment: Assessment | None = None
-    last_day: date | None = None  # of the readings on record
-
-    @property
-    def words(self) -> str:
-        """How the dam stands."""
-        if self.recorded_at is None:
-            return "never looked at"
-        severity = self.standing.severity
-        stands = severity.name.upper() if severity is not None else "calm"
-        if severity is not None and self.standing.evidence is not None:
-            stands += f" ({self.standing.evidence.value}, alert {self.standing.alert_number})"
-        if self.standing.unwatched:
-            return f"UNWATCHED; last known: {stands}"
-        return stands
-
-    @property
-    def line(self) -> str:
-        """How the dam stands, its newest believed value, and the peak that is forecast."""
-        found, variable = self.assessment, self.reservoir.forecast_variable
-        parts = [self.words]
-        if found is not None and found.observed_value is not None and found.observed_day is not None:
-            parts.append(f"{value_text(found.observed_value, variable)} on {day_text(found.observed_day)}")
-            ahead = found.peak_day is not None and found.peak_day > found.observed_day
-            if found.peak_day is not None and ahead:
-                peak = value_text(found.peak_value, variable)
-                parts.append(f"forecast peak {peak} on {day_text(found.peak_day)}")
-        elif self.recorded_at is not None:
-            parts.append("no believed value")
-        return "; ".join(parts)
-
-    @property
-    def needs_eyes(self) -> bool:
-        """Whether it is anything but watched and calm."""
-        return self.recorded_at is None or self.standing.unwatched or self.standing.severity is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +120,7 @@ class StatusReport:
                 "ended_at": run.ended_at.isoformat() if run.ended_at else None,
                 "version": run.version,
             },
-            "dams": {dam.reservoir.id: _dam_json(dam) for dam in self.dams},
+            "dams": {dam.reservoir.id: dam_json(dam) for dam in self.dams},
             "undelivered": len(self.undelivered),
             "oldest_undelivered_at": oldest.isoformat() if oldest else None,
             "disks": {str(folder): free for folder, free in self.disks},
@@ -254,7 +208,7 @@ def read_status(
 
     `refusal` is why the files on disk are refused, where `configuration` is the last good one.
     """
-    dams = _dams(configuration, journal)
+    dams = read_dams(configuration, journal)
     cycle, run = journal.last_cycle(), journal.last_run()
     undelivered = tuple(journal.recent_deliveries(SHOWN_DELIVERIES, unsettled=True))
     found = [*_refused(configuration, refusal), *examine(configuration, journal, registry, now)]
@@ -277,22 +231,6 @@ def read_status(
         model=_model(registry),
         digest_in_force=_digest_in_force(cycle, run),
         history_head=(newest[-1].number, newest[-1].hash) if newest else None,
-    )
-
-
-def _dams(configuration: Configuration, journal: Journal) -> tuple[DamStatus, ...]:
-    standings = {row.reservoir_id: row for row in journal.all_standings()}
-    assessments, sights = journal.newest_assessments(), journal.sights()
-    return tuple(
-        DamStatus(
-            reservoir,
-            row.standing if row else CALM,
-            row.updated_at if row else None,
-            assessments.get(reservoir.id),
-            sight.last_day if sight else None,
-        )
-        for reservoir in configuration.reservoirs
-        for row, sight in [(standings.get(reservoir.id), sights.get(reservoir.id))]
     )
 
 
@@ -372,23 +310,6 @@ def _cycle_words(cycle: CycleRow | None) -> str:
     counts = f"{cycle.reservoirs} dams, {cycle.forecasts} forecast, {cycle.unwatched} unwatched"
     ended = f"{cycle.outcome}, {counts}" if cycle.ended_at is not None else cycle.outcome
     return f"{cycle.started_at:%Y-%m-%d %H:%M} UTC, {ended}"
-
-
-def _dam_json(dam: DamStatus) -> dict[str, Any]:
-    standing, found = dam.standing, dam.assessment
-    return {
-        "severity": standing.severity.name if standing.severity else None,
-        "evidence": standing.evidence.value if standing.evidence else None,
-        "unwatched": standing.unwatched,
-        "alert": standing.alert_number,
-        "recorded_at": dam.recorded_at.isoformat() if dam.recorded_at else None,
-        "last_reading_day": dam.last_day.isoformat() if dam.last_day else None,
-        "variable": dam.reservoir.forecast_variable.value,
-        "value": found.observed_value if found else None,
-        "value_day": found.observed_day.isoformat() if found and found.observed_day else None,
-        "peak": found.peak_value if found else None,
-        "peak_day": found.peak_day.isoformat() if found and found.peak_day else None,
-    }
 
 
 def _matter_json(matter: Matter) -> dict[str, Any]:
