@@ -38,9 +38,10 @@ def samples(tmp_path: Path) -> Path:
         "siren.url": "json://siren.example.org/",
         "ping.url": "https://hc.example.org/secret-uuid",
     }
+    (tmp_path / "secrets").mkdir(mode=0o700)
     for name, secret in secrets.items():
-        (tmp_path / name).write_text(secret)
-        (tmp_path / name).chmod(0o600)
+        (tmp_path / "secrets" / name).write_text(secret)
+        (tmp_path / "secrets" / name).chmod(0o600)
     return tmp_path
 
 
