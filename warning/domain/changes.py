@@ -49,7 +49,7 @@ class RecordedChange:
     hash: str
 
     def right_hash(self) -> str:
-        """Return the hash that this entry must have: SHA-256 over the previous one and canonical JSON."""
+        """Return the hash that this entry must have: SHA-256 over all the rest as canonical JSON."""
         content = {
             "number": self.number,
             "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -60,9 +60,10 @@ class RecordedChange:
             "key": self.change.key,
             "before": self.change.before,
             "after": self.change.after,
+            "previous_hash": self.previous_hash,
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(f"{self.previous_hash}\n{text}".encode("ascii")).hexdigest()
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def sealed(self) -> RecordedChange:
         """Return this entry with the hash that it must have."""

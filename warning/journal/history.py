@@ -24,6 +24,7 @@ from warning.domain.changes import (
     folded,
     verified,
 )
+from warning.errors import JournalError
 from warning.journal.tables import changes
 
 _LONGEST_WHO = 200
@@ -36,14 +37,16 @@ def recent(connection: Connection, limit: int, reservoir_id: str | None) -> list
     query = select(changes).order_by(changes.c.number.desc()).limit(limit)
     if reservoir_id is not None:
         query = query.where(changes.c.reservoir_id == reservoir_id)
-    return [_entry(row) for row in reversed(connection.execute(query).all())]
+    return list(_entries(connection, query))[::-1]
 
 
 def state(connection: Connection) -> dict[Setting, str]:
     """Return the settings that the history comes to."""
     columns = (changes.c.reservoir_id, changes.c.key, changes.c.before, changes.c.after)
     rows = connection.execute(select(*columns).order_by(changes.c.number))
-    return folded(Change(*row) for row in rows)
+    return folded(
+        Change(_text(row.reservoir_id), str(row.key), _text(row.before), _text(row.after)) for row in rows
+    )
 
 
 def add_differences(
@@ -66,11 +69,19 @@ def add_signature(
 
 def verify(connection: Connection, known_head: str | None) -> Verification:
     """Look at the whole chain."""
-    return verified(
-        _entries(connection, select(changes).order_by(changes.c.number)),
-        newest=_newest_ever(connection),
-        known_head=known_head,
-    )
+    entries = _entries(connection, select(changes).order_by(changes.c.number))
+    try:
+        return verified(entries, newest=_newest_ever(connection), known_head=known_head)
+    except _UnreadableEntryError as error:
+        return Verification(entries=error.place, head="", broken_at=error.place + 1, reason=str(error))
+
+
+class _UnreadableEntryError(JournalError):
+    """An entry holds what this program never writes; `place` entries were read before it."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(f"the history cannot be read beyond {place} entries: the next holds no time or text")
+        self.place = place
 
 
 def _add(
@@ -82,7 +93,8 @@ def _add(
     note: str | None,
     digest: str,
 ) -> list[RecordedChange]:
-    end = connection.execute(select(changes).order_by(changes.c.number.desc()).limit(1)).first()
+    newest = select(changes.c.number, changes.c.hash).order_by(changes.c.number.desc()).limit(1)
+    end = connection.execute(newest).first()
     number, head = (0, GENESIS) if end is None else (end.number, end.hash)
     added = []
     for change in found:
@@ -113,7 +125,18 @@ def _newest_ever(connection: Connection) -> int | None:
 
 
 def _entries(connection: Connection, query: Select[Any]) -> Iterator[RecordedChange]:
-    for row in connection.execute(query).yield_per(_AT_ONCE):
+    place = 0
+    rows = iter(connection.execute(query).yield_per(_AT_ONCE))
+    while True:
+        try:
+            row = next(rows, None)
+        except ValueError:  # what stands in for a time is none
+            raise _UnreadableEntryError(place) from None
+        if row is None:
+            return
+        if not all(isinstance(value, str | int | datetime | None) for value in row):
+            raise _UnreadableEntryError(place)
+        place += 1
         yield _entry(row)
 
 
@@ -144,6 +167,11 @@ def _row(entry: RecordedChange) -> dict[str, object]:
         "previous_hash": entry.previous_hash,
         "hash": entry.hash,
     }
+
+
+def _text(value: object) -> str | None:
+    """Return a value as text, also one that is none and so was put there by somebody else."""
+    return None if value is None else str(value)
 
 
 def _line(words: str, longest: int) -> str:

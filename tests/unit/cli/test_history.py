@@ -110,6 +110,16 @@ def test_a_rewritten_entry_is_named_and_the_exit_status_is_1(
     assert (answer["ok"], answer["broken_at"]) == (False, 5)
 
 
+def test_entries_that_were_made_unreadable_are_not_shown_but_told(
+    history: History, edited: list[RecordedChange], folder: Path
+) -> None:
+    tamper(folder, "UPDATE changes SET at = 'yesterday' WHERE number = 3")
+    status, printed = history("--limit", "1000")
+    assert status == 1
+    assert printed.startswith("THE HISTORY IS BROKEN at entry 3: ")
+    assert history()[1].splitlines()[-1] == printed.splitlines()[-1]
+
+
 def test_a_chain_written_anew_does_not_hold_the_head_that_was_noted(
     history: History, edited: list[RecordedChange]
 ) -> None:

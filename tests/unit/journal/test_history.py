@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 
 from warning.domain.changes import GENESIS, SIGNATURE, Setting
+from warning.errors import JournalError
 from warning.journal.journal import Journal
 
 FIRST: dict[Setting, str] = {
@@ -121,6 +122,19 @@ def test_an_altered_entry_is_the_first_bad_one(written: Journal, url: str, colum
     verification = written.verify_changes()
     assert verification.broken_at == 2
     assert verification.reason == "entry 2 is not as it was written: its content does not have its hash"
+
+
+@pytest.mark.parametrize(("column", "value"), [("at", "yesterday"), ("who", b"me"), ("after", b"\xff")])
+def test_an_entry_made_unreadable_is_the_first_bad_one_and_stops_no_further_entry(
+    written: Journal, url: str, now: datetime, column: str, value: object
+) -> None:
+    with behind_its_back(url) as database:
+        database.execute(f"UPDATE changes SET {column} = ? WHERE number = 4", (value,))
+    verification = written.verify_changes()
+    assert (verification.entries, verification.broken_at) == (3, 4)
+    with pytest.raises(JournalError, match="cannot be read"):
+        written.changes(10)
+    assert written.add_changes(SECOND | {(None, "severities"): '["watch"]'}, at=now, **WHO)[-1].number >= 5
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
