@@ -207,9 +207,11 @@ class Befalling:
         self._soak.note(f"  for {one or 'everyone'}")
         self._soak.troubles.begin(what, str(fault.number))
         self._soak.post.set_fault(how, one)
+        self._soak.make_hasty(how == "hang")
 
         def end() -> None:
             self._soak.post.set_fault(None)
+            self._soak.make_hasty(False)
             self._soak.troubles.end(what, str(fault.number))
 
         self._until(fault, "mail", end)

@@ -52,7 +52,7 @@ class Soak:
         self.first_day = FIRST_DAY + timedelta(days=HISTORY_DAYS)
         self.now = datetime.combine(self.first_day - timedelta(days=1), time_of_day(CHECK_AT_UTC), tzinfo=UTC)
         self.post = PostOffice(lambda: self.now, frozenset({REFUSED}))
-        self.dead_man, self.monitor = DeadMan(), Monitor()
+        self.dead_man, self.monitor = DeadMan(), Monitor(self.post.port)
         self.site = Site(
             folder,
             tuple(self.dams.values()),
@@ -76,7 +76,8 @@ class Soak:
         self._rng = random.Random(seed + 1)
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._silent_days = 0
+        self._traced = 0
+        self._hasty = False
         self._mails_at_step = 0
         self._befalling = Befalling(self)
 
@@ -147,7 +148,14 @@ class Soak:
             self.at(self.now + RESTART_AFTER, self.start)
             return
         self.vitals.begin_life()
+        self.make_hasty(self._hasty)
         self.troubles.end("down", "daemon")
+
+    def make_hasty(self, hasty: bool) -> None:
+        """Shorten what the daemon waits for an answer."""
+        self._hasty = hasty
+        if self.daemon.alive:
+            self.daemon.command(f"hasty {'yes' if hasty else 'no'}")
 
     def _died(self) -> None:
         """Killed, or dead by itself, which is a violation."""
@@ -195,10 +203,8 @@ class Soak:
         cycles = self.record.finished_since_last_look()
         self.counts["cycles"] += cycles
         if cycles:
-            self._silent_days = 0
             return
         self.counts["days without a cycle"] += 1
-        self._silent_days += 1
         since = self.now - timedelta(days=1)
         if not self._said_why(since):
             self.at(self.now + timedelta(hours=25), lambda: self._check_explained(since))
@@ -225,9 +231,10 @@ class Soak:
         self.violations.append(f"[{self.now:%Y-%m-%d %H:%M}] {what}")
         if len(self.violations) <= 40:
             print(f"VIOLATION seed {self.seed} {self.violations[-1]}", flush=True)
-            for when, text in self.log:
+            for when, text in self.log[self._traced :]:
                 if self.now - when <= timedelta(days=TRACE_DAYS):
-                    print(f"    {when:%Y-%m-%d %H:%M} {text}", flush=True)
+                    print(f"    before that: {when:%Y-%m-%d %H:%M} {text}", flush=True)
+            self._traced = len(self.log)
 
     def _finish(self) -> None:
         self.oracle.read(self.post.taken(), self.troubles)

@@ -26,7 +26,7 @@ HOURS: dict[str, tuple[float, float]] = {
     "smtp-refuse": (0.5, 18),
     "smtp-busy": (0.5, 18),
     "smtp-busy-one": (0.5, 18),
-    "smtp-hang": (0.5, 6),
+    "smtp-hang": (0.5, 4),
     "smtp-drop": (0.5, 12),
     "smtp-drop-after": (0.5, 3),
     "kill-idle": (0.02, 3),

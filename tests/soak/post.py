@@ -6,9 +6,11 @@ import asyncio
 import email
 import email.policy
 import logging
+import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,7 @@ from aiosmtpd.smtp import SMTP
 
 HOST = "127.0.0.1"
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # that a mail was cut off is no news here
+_LAST_WORDS_S = 5.0
 _PORTS = range(21000, 29000)  # below what the kernel hands out, so that it is still ours after a refusal
 _TITLE = re.compile(
     r"^(EMERGENCY|WARNING|WATCH|ALL CLEAR|UNWATCHED|WATCHED AGAIN|FINDING)\b(.*?)\b(Alder|Birch|Cedar) dam",
@@ -26,6 +29,7 @@ _TITLE = re.compile(
 )
 _NUMBER = re.compile(r"#(\d+)\]?\s*$")
 _OWN_NUMBER = re.compile(r"This is alert (\d+)")
+_MESSAGE_NUMBER = re.compile(r"^Message #(\d+)", re.M)
 _NOT_DELIVERED = re.compile(r"NOT DELIVERED (?:to|alert \d+ to)")
 _SIGN_OF_LIFE = re.compile(r": (all is well|\d+ things? needs? you)")
 _UNRECORDED = "is on no record"
@@ -67,6 +71,7 @@ def understood(at: datetime, to: str, content: bytes) -> Mail:
         return Mail(at, to, said, text, int(own[1]) if own else None, NOT_DELIVERED, "", None)
     found = _TITLE.match(said)
     if found is None:
+        number = number or _MESSAGE_NUMBER.search(text)
         title = HEARTBEAT if _SIGN_OF_LIFE.search(said) else SERVICE
         return Mail(at, to, said, text, int(number[1]) if number else None, title, "", None)
     dam = found[3].lower()
@@ -119,7 +124,6 @@ class PostOffice:
         return self.fault is not None and self.faulty_address in (None, address)
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
-        self.conversations += 1
         self.at_step("rcpt")
         if address in self._refused:
             return "550 no such user here"
@@ -146,6 +150,9 @@ class PostOffice:
 
     def doubt_since(self, count: int) -> None:
         """The sender died: it may not know of anything taken after the first `count` mails."""
+        until = time.monotonic() + _LAST_WORDS_S
+        while self.conversations and time.monotonic() < until:
+            time.sleep(0.01)  # what it had sent is still being read
         with self._lock:
             for mail in self.mails[count:]:
                 mail.sure = False
@@ -153,6 +160,14 @@ class PostOffice:
 
 class _DroppingSMTP(SMTP):
     """aiosmtpd's conversation, which may end in the middle of a mail."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.event_handler.conversations += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.event_handler.conversations -= 1
+        super().connection_lost(error)
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         office = self.event_handler
@@ -178,9 +193,12 @@ class _Controller(Controller):
         self.server = await self._create_server()
 
 
-def free_port(after: int = 0) -> int:
-    """A port that nobody listens on, from a range that the kernel hands out to nobody."""
-    for port in (port for port in _PORTS if port > after):
+def free_port(besides: int = 0) -> int:
+    """A port that nobody listens on, from a range that the kernel hands out to nobody; not all look alike."""
+    turn = os.getpid() % len(_PORTS)
+    for port in (*_PORTS[turn:], *_PORTS[:turn]):
+        if port == besides:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
