@@ -38,7 +38,7 @@ from warning.learning import tell_progress, training_histories
 from warning.ops.ballast import Ballast
 from warning.sources.influx_points import Judged
 from warning.sources.source import ReadingSource
-from warning.sources.writeback_note import note_in, trouble_in
+from warning.sources.writeback_note import note_in
 
 if TYPE_CHECKING:
     from warning.sources.influx_writeback import WriteBack
@@ -180,15 +180,6 @@ def tell_record_failed(parts: Parts, cause: str) -> Told:
     for who, channel, why in told.failures:
         log.error(pairs("direct-failed", recipient=who, channel=channel, cause=why))
     return told
-
-
-def troubles_beside_the_record(configuration: Configuration) -> list[str]:
-    """Return what a person should see to that the record does not hold."""
-    source = configuration.source
-    if isinstance(source, CsvSource) or not source.write_back.enabled:
-        return []
-    trouble = trouble_in(configuration.state_directory)
-    return [] if trouble is None else [f"the newest forecasts are not in InfluxDB: {trouble}"]
 
 
 def channel_problems(configuration: Configuration) -> list[Problem]:

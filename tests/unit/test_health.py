@@ -13,7 +13,7 @@ import pytest
 
 import warning.health
 from warning.alerts.service_messages import title_of
-from warning.config.configuration import Configuration
+from warning.config.configuration import Configuration, InfluxdbSource
 from warning.config.loading import load_configuration
 from warning.demo.configuration import write_configuration
 from warning.domain.alert import CALM, Alert, AlertKind
@@ -25,6 +25,7 @@ from warning.forecasting.registry import Registry
 from warning.health import examine, is_examined, service_alert, tell
 from warning.journal.entries import CycleEntry
 from warning.journal.journal import Journal
+from warning.sources.writeback_note import note_in
 from warning.wiring import open_journal, registry_of
 
 NOW = datetime(2026, 5, 5, 3, 0, tzinfo=UTC)  # 08:30 in India; the cycle was due at 07:00
@@ -257,6 +258,20 @@ def test_a_model_that_cannot_be_read_is_told(
     (configuration.state_directory / "models" / "active.json").write_text("not JSON")
     (trouble,) = look()
     assert (trouble.kind, trouble.key) == (TroubleKind.CHECK_FAILED, "model")
+
+
+def test_forecasts_that_could_not_be_written_back_are_told(
+    configuration: Configuration, journal: Journal
+) -> None:
+    cycle(journal, configuration)
+    source = InfluxdbSource(url="http://127.0.0.1:9", measurement="m", dam_tag="dam", fields={})
+    under = replace(configuration, source=source)
+    note_in(under.state_directory)("no connection")
+    (trouble,) = examine(under, journal, registry_of(under), NOW)
+    assert trouble.kind is TroubleKind.WRITE_BACK_FAILED
+    assert "no connection" in trouble.message
+    note_in(under.state_directory)(None)
+    assert examine(under, journal, registry_of(under), NOW) == ()
 
 
 def test_a_check_that_fails_is_a_trouble_itself_and_stops_no_other(

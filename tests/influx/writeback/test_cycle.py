@@ -22,7 +22,8 @@ from warning.clock import FixedClock
 from warning.config.loading import load_configuration
 from warning.config.problems import InvalidConfigurationError
 from warning.demo.mailbox import Mailbox
-from warning.wiring import troubles_beside_the_record, wired
+from warning.sources.writeback_note import trouble_in
+from warning.wiring import wired
 
 TODAY = date(2024, 7, 18)
 DAYS = 120
@@ -195,7 +196,7 @@ def test_a_cycle_warns_and_what_it_came_to_stands_in_the_database(world: World, 
     assert {subject.partition(":")[0] for subject in world.subjects()} == RAISED
     kinds = written_kinds(influxd, world.database)
     assert kinds == {"forecast", "probability", "weight", "severity", "threshold", "alert"}
-    assert troubles_beside_the_record(load_configuration(config)) == []
+    assert trouble_in(load_configuration(config).state_directory) is None
 
 
 def test_nothing_is_written_where_the_admin_wants_nothing_written(world: World, influxd: Any) -> None:
@@ -231,8 +232,8 @@ def test_the_warning_is_out_before_a_silent_server_has_answered(world: World, in
             assert not relay.release.is_set()  # the warning is out, and the server still says nothing
             relay.release.set()
     assert outcome.failure is None
-    (trouble,) = troubles_beside_the_record(load_configuration(config))
-    assert "not in InfluxDB" in trouble
+    trouble = trouble_in(load_configuration(config).state_directory)
+    assert trouble is not None
 
 
 @pytest.mark.parametrize(("fate", "words"), [("refusal", "401"), ("hanging up", "no connection")])
@@ -260,5 +261,6 @@ def test_with_the_server_down_the_dam_is_unwatched_and_that_is_said(world: World
         parts.deliver(threading.Event())
     assert outcome.assessment.unwatched
     assert ["UNWATCHED" in subject for subject in world.subjects()] == [True]
-    (trouble,) = troubles_beside_the_record(load_configuration(config))
+    trouble = trouble_in(load_configuration(config).state_directory)
+    assert trouble is not None
     assert "no connection" in trouble
