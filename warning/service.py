@@ -173,7 +173,9 @@ class Service:
         """Arm everything from `now` on, by the plan in force; a job that runs goes on."""
         plan, duties = self._plan, self._duties
         self._arm_every(DELIVERY_JOB, plan.delivery_every_s, duties.deliver, now)
-        self._arm_every(HEALTH_JOB, HEALTH_EVERY_S, self._look_after_health, now)
+        # what is owed begins before anybody is told that it has not been done
+        first_look = now + timedelta(seconds=HEALTH_EVERY_S)
+        self._arm_every(HEALTH_JOB, HEALTH_EVERY_S, self._look_after_health, first_look)
         if plan.poll_every_s is not None:
             first = now + timedelta(seconds=plan.poll_every_s)
             self._arm_every(POLL_JOB, plan.poll_every_s, self._poll, first)
