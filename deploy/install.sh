@@ -202,12 +202,14 @@ start_if_sound() {
 install_all() {
     say "Installing dam-warning:"
     need_python
+    there=$(readlink "$venv" 2>/dev/null || :)
+    if [ -e "$venv/bin/dam-warning" ] && [ "$there" != "$releases/$(release_name)" ]; then
+        fail "another version of the program is installed: sh deploy/install.sh upgrade"
+    fi
     build_release
     changed_program=0
-    if [ "$(readlink "$venv" 2>/dev/null)" = "$release" ]; then
+    if [ "$there" = "$release" ]; then
         kept "$release"
-    elif [ -e "$venv/bin/dam-warning" ]; then
-        fail "another version of the program is installed: sh deploy/install.sh upgrade"
     else
         switch_to "$release"
         changed_program=1
@@ -228,11 +230,13 @@ back_up() { # sets $backup; by the old program, which made the record
         return
     fi
     backup=$state/backups/before-upgrade-$(date -u +%Y%m%dT%H%M%SZ).sqlite3
-    mkdir -p "$state/backups" && chmod 0700 "$state/backups"
-    if "$venv/bin/dam-warning" backup "$backup" --config "$config"; then
+    [ ! -d "$state" ] || { mkdir -p "$state/backups" && chmod 0700 "$state/backups"; }
+    if words=$("$venv/bin/dam-warning" backup "$backup" --config "$config" 2>&1); then
         did "the record backed up: $backup"
         return
     fi
+    case $words in *"there is no record"*) backup='' && say "  no record yet, nothing to back up" && return ;; esac
+    say "  $words"
     backup=''
     [ "$with_backup" = no ] || fail "the record could not be backed up, so nothing was changed (--without-backup goes on)"
     say "  the record could NOT be backed up; going on without, as told"
