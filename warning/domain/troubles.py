@@ -4,6 +4,9 @@ A trouble is told at once. While it stands it is told again once a day. That it 
 stayed away for `SETTLED_AFTER`; one that comes back before goes on in silence, since nobody was told of its
 end. One that comes back within a day of being over is told at once too, and from then on has to stay away
 for a whole day: so whatever comes and goes is told at most twice a day, and never taken for mended.
+
+A refused edit comes and goes by hand. Another edit that is refused is told at once, and so is the one that
+is accepted: whoever edits waits for that word.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ class TroubleKind(StrEnum):
 
 _RANK = {kind: rank for rank, kind in enumerate(TroubleKind)}
 _ENDS_IN_SILENCE = frozenset({TroubleKind.RESTARTED})
+_BY_HAND = frozenset({TroubleKind.CONFIGURATION_REFUSED})
 _BLINDING = frozenset(
     {
         TroubleKind.RECORD_FAILED,
@@ -148,7 +152,7 @@ def weigh_troubles(
         if known is None:
             fresh.append(StandingTrouble(trouble, now, now, again=identity in ended))
             after.append(fresh[-1])
-        elif _told_lately(known, now):
+        elif _told_lately(known, now) and not _another_edit(known.trouble, trouble):
             after.append(replace(known, trouble=trouble, gone_since=None))
         else:
             reminded.append(replace(known, trouble=trouble, told_at=now, gone_since=None))
@@ -171,9 +175,15 @@ def _gone(known: StandingTrouble, now: datetime) -> StandingTrouble:
     """What is left of a trouble that was not found: it ends when it has stayed away long enough."""
     gone_since = min(known.gone_since or now, now)  # a clock that was set back counts from here
     settled = SETTLED_AGAIN_AFTER if known.again else SETTLED_AFTER
+    if known.trouble.kind in _BY_HAND:
+        settled = timedelta(0)
     if now - gone_since >= settled:
         return replace(known, gone_since=gone_since, ended_at=now)
     return replace(known, gone_since=gone_since)
+
+
+def _another_edit(before: Trouble, now: Trouble) -> bool:
+    return now.kind in _BY_HAND and now.message != before.message
 
 
 def _told_lately(known: StandingTrouble, now: datetime) -> bool:

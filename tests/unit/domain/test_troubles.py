@@ -152,3 +152,16 @@ def test_only_what_keeps_dams_unseen_or_warnings_unheard_blinds(
     kind: TroubleKind, key: str, blind: bool
 ) -> None:
     assert Trouble(kind, key, "…").blinds is blind
+
+
+def test_each_edit_that_is_refused_is_told_and_so_at_once_is_the_one_that_is_accepted() -> None:
+    first = Trouble(TroubleKind.CONFIGURATION_REFUSED, "/etc/dam-warning", "one key is unknown")
+    second = Trouble(TroubleKind.CONFIGURATION_REFUSED, "/etc/dam-warning", "a value is missing")
+    told = weigh_troubles([first], [], NOW)
+    assert [s.trouble for s in told.fresh] == [first]
+    later = weigh_troubles([first], told.standing, NOW + timedelta(minutes=1))
+    assert not later.any
+    other = weigh_troubles([second], later.standing, NOW + timedelta(minutes=2))
+    assert [s.trouble for s in other.reminded] == [second]
+    mended = weigh_troubles([], other.standing, NOW + timedelta(minutes=3))
+    assert [s.trouble for s in mended.over] == [second]
