@@ -27,6 +27,7 @@ from virtual import VirtualClock, VirtualScheduler, bind_library
 
 import warning.alerts.last_resort
 import warning.alerts.outbox
+import warning.duties
 import warning.service
 import warning.wiring
 from warning.alerts.outbox import Pace
@@ -40,8 +41,9 @@ from warning.service import Service
 from warning.wiring import wired
 
 TICK = timedelta(minutes=20)
-HEALTH_EVERY_S = 3600.0
+HEALTH_EVERY_S = 7200.0
 DRAWN_OF = 40  # so many mails share one real drawing
+HANDED_OF = 4  # after so many cycles memory is handed back
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
@@ -71,6 +73,8 @@ def hasten() -> None:
         return draw(plot_data) if not HastyPace.hasty and next(turns) % DRAWN_OF == 0 else PNG
 
     warning.wiring.draw_in_child = drawn
+    hand_back, cycles = warning.duties.hand_memory_back, itertools.count(1)
+    warning.duties.hand_memory_back = lambda: hand_back() if next(cycles) % HANDED_OF == 0 else None
 
 
 class Driver:

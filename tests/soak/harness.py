@@ -183,6 +183,10 @@ class Soak:
     def check(self) -> None:
         """Hold the day against the oracle."""
         self.counts["days"] += 1
+        if self.counts["days"] % 50 == 0:
+            print(
+                f"seed {self.seed}: {self.counts['days']} days, {len(self.violations)} violations", flush=True
+            )
         self.oracle.read(self.post.taken(), self.troubles)
         self.oracle.check(self.now, self.gauges, self.dams, self.troubles)
         self._check_cycle()

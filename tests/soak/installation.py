@@ -51,8 +51,8 @@ folder = "{readings}"
 [schedule]
 daily_at = "06:30"
 time_zone = "Europe/Vienna"
-poll_minutes = 90
-delivery_every_s = 1800
+poll_minutes = 180
+delivery_every_s = 3600
 
 [forecast]
 device = "cpu"

@@ -17,7 +17,7 @@ FIRST_DAY = date(2021, 3, 1)
 HISTORY_DAYS = 420  # what the record holds when the soak begins
 REPORTED_AT = time(5)  # by the dam's clock
 SEVERITIES = ("watch", "warning", "emergency")
-SHOWN_DAYS = 150  # of a record, unless a trained model asks for more
+SHOWN_DAYS = 120  # of a record, unless a trained model asks for more
 BAD_ROWS = ("nan", "empty", "sentinel", "typo", "letters", "duplicate")
 
 
