@@ -231,8 +231,11 @@ class Befalling:
             self._kill_at_step(fault.kind.removeprefix("kill-"), rng.randint(1, 4))
             soak.at(soak.now + timedelta(hours=30), lambda: self._kill_now(downtime))
         elif fault.kind == "kill-cycle":
-            threading.Timer(rng.uniform(0.0, 0.5), self._signal_kill).start()
+            timer = threading.Timer(rng.uniform(0.0, 0.5), self._signal_kill)
+            timer.start()
             soak.drive(soak.now + timedelta(hours=2))
+            timer.cancel()  # or else it kills whoever is started next
+            timer.join()
             self._kill_now(downtime)
         else:
             self._kill_now(downtime)

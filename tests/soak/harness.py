@@ -185,7 +185,7 @@ class Soak:
         self.counts["days"] += 1
         if self.counts["days"] % 50 == 0:
             print(
-                f"seed {self.seed}: {self.counts['days']} days, {len(self.violations)} violations", flush=True
+                f"seed {self.seed}, day {self.counts['days']}: {len(self.violations)} violations", flush=True
             )
         self.oracle.read(self.post.taken(), self.troubles)
         self.oracle.check(self.now, self.gauges, self.dams, self.troubles)
@@ -198,7 +198,7 @@ class Soak:
         """A monitor gets an answer, and the dead-man service no more pings than cycles were complete."""
         status, metrics = self.monitor.ask()
         if status is None or not metrics:
-            self.violated(f"the daemon does not answer a monitor: {status}, {metrics} metrics")
+            self.violated(f"no answer to a monitor: {status or self.monitor.trouble}, {metrics} metrics")
         if self.dead_man.pings > self.record.complete:
             self.violated(f"{self.dead_man.pings} pings, but {self.record.complete} complete cycles")
 

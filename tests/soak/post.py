@@ -195,7 +195,7 @@ class _Controller(Controller):
 
 def free_port(besides: int = 0) -> int:
     """A port that nobody listens on, from a range that the kernel hands out to nobody; not all look alike."""
-    turn = os.getpid() % len(_PORTS)
+    turn = os.getpid() * 17 % len(_PORTS)
     for port in (*_PORTS[turn:], *_PORTS[:turn]):
         if port == besides:
             continue
