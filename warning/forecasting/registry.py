@@ -78,6 +78,7 @@ class Registry:
             _write_durably(folder / MANIFEST, manifest)
             _sync_folder(folder)
             folder.chmod(0o700)
+            self._hand_over(self._directory, self._models, folder, *folder.iterdir())
             folder.rename(self._models / model.model_id)
             _sync_folder(self._models)
         except OSError as error:
@@ -96,12 +97,20 @@ class Registry:
             os.close(handle)
             _write_durably(Path(name), json.dumps(pointer).encode())
             Path(name).chmod(0o600)
+            self._hand_over(Path(name))
             Path(name).replace(self._directory / ACTIVE)
             _sync_folder(self._directory)
         except OSError as error:
             raise ModelError(
                 f"model {model_id} could not be promoted in {self._directory}: {error}"
             ) from error
+
+    def _hand_over(self, *paths: Path) -> None:
+        """Give what root made to the state directory's owner: after `sudo dam-warning train` the daemon reads it."""
+        if os.geteuid() == 0:
+            owner = self._directory.parent.stat()
+            for path in paths:
+                os.chown(path, owner.st_uid, owner.st_gid)
 
     def active(self) -> Model | None:
         """Return the model in force, every file verified against its digest; None before the first.

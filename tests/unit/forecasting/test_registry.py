@@ -263,3 +263,13 @@ def run_python() -> Callable[[str], int]:
         return subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=False).returncode
 
     return run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
+def test_a_model_that_root_trained_belongs_to_the_owner_of_the_state_directory(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
+    registry = Registry(state / "models")
+    registry.promote(registry.save(small_model()))
+    assert {path.stat().st_uid for path in state.rglob("*")} == {65534}
