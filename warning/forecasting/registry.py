@@ -106,7 +106,7 @@ class Registry:
             ) from error
 
     def _hand_over(self, *paths: Path) -> None:
-        """Give what root made to the state directory's owner: after `sudo dam-warning train` the daemon reads it."""
+        """Give what root made to the state directory's owner, so that the daemon can read it."""
         if os.geteuid() == 0:
             owner = self._directory.parent.stat()
             for path in paths:
