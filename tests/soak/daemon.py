@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from installation import Site
 
 PATIENCE_S = 300.0  # of one command; a daemon that takes longer hangs
+_NEVER = ("event=stuck", "unexpected ", "event=nobody-told", "database disk image is malformed")
 DRIVER = Path(__file__).with_name("driver.py")
 
 
@@ -111,6 +112,14 @@ class Daemon:
         """SIGHUP: take the configuration over."""
         if self._process is not None:
             os.kill(self._process.pid, signal.SIGHUP)
+
+    def complaints(self) -> Iterator[str]:
+        """What its log says that must never come: systemd would have ended it, or nobody foresaw it."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        for bad in _NEVER:
+            found = [line for line in lines if bad in line]
+            if found:
+                yield f"the log says {bad!r} {len(found)} times, first: {found[0][:300]}"
 
     def last_words(self) -> str:
         return " | ".join(self._log.read_text(errors="replace").splitlines()[-3:])[-600:]

@@ -41,7 +41,7 @@ from warning.service import Service
 from warning.wiring import wired
 
 TICK = timedelta(minutes=20)
-HEALTH_EVERY_S = 7200.0
+HEALTH_EVERY_S = 2700.0  # within the hour for which a passing trouble stands
 DRAWN_OF = 40  # so many mails share one real drawing
 HANDED_OF = 4  # after so many cycles memory is handed back
 PNG = bytes.fromhex(
@@ -67,6 +67,7 @@ def hasten() -> None:
     warning.alerts.outbox.Pace = HastyPace
     warning.alerts.last_resort.tell_directly.__kwdefaults__.update(deadline_s=1.5, slow_after_s=0.3)
     warning.service.HEALTH_EVERY_S = HEALTH_EVERY_S
+    warning.service.LATE_S = HEALTH_EVERY_S  # what is late is so against the pace of the looks
     draw, turns = warning.wiring.draw_in_child, itertools.count(1)
 
     def drawn(plot_data: str) -> bytes | None:

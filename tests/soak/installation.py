@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
+import sqlite3
 import subprocess
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +70,10 @@ from_address = "dam-warning@soak.example"
 
 [sms]
 url = "file:sms.url"
+
+[delivery]
+factor = 4.0
+longest_wait_s = 10800
 
 [health]
 listen = "127.0.0.1:{listen}"
@@ -158,12 +165,18 @@ class Site:
     def fill(self, pid: int | None) -> None:
         """Leave no room on the disk; where it is not our own, by a limit on what the process writes."""
         self.full = True
+        self._empty_log()
         if self.mounted:
             stat = os.statvfs(self.disk)
             used_kb = (stat.f_blocks - stat.f_bfree) * stat.f_frsize // 1024
             _remount(self.disk, f"{used_kb}k")
         elif pid is not None:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    def _empty_log(self) -> None:
+        """Leave the record no room of its own: SQLite would write for hours into the log that it has."""
+        with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(self.record, timeout=1)) as record:
+            record.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def free(self, pid: int | None) -> None:
         self.full = False

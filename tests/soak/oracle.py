@@ -17,7 +17,7 @@ from installation import PEOPLE, Person
 from post import HEARTBEAT, NOT_DELIVERED, Mail
 from world import SEVERITIES, Dam, Gauge
 
-SETTLED = timedelta(hours=6)  # two polls, six retries
+SETTLED = timedelta(hours=6)  # two polls, two of the longest waits between tries
 REMINDED_WITHIN = timedelta(hours=28)  # a reminder comes with the first cycle after 24 hours
 STALE_DAYS = 3
 FORECAST_DAYS = 10  # for so long a forecast may hold a warning up after the water has gone
