@@ -20,6 +20,7 @@ from warning.domain.units import PERCENT, factor
 from warning.domain.variables import Variable
 from warning.errors import SourceError
 from warning.sources.csv_folder import CsvFolderSource
+from warning.sources.influx_child import InfluxInChild
 from warning.sources.influx_settings import Daily, DamMapping, FieldMapping, InfluxSettings
 from warning.sources.source import ReadingSource
 
@@ -34,10 +35,7 @@ def reading_source(source: Source, zones: Zones) -> ReadingSource:
     """Return what reads the dams of `zones` (by id) from the configured source."""
     if isinstance(source, CsvSource):
         return CsvFolderSource(source.folder)
-    # imported here, so that whoever reads files does not carry the client of a server
-    from warning.sources.influx import InfluxSource
-
-    return InfluxSource(influx_settings(source, zones))
+    return InfluxInChild(influx_settings(source, zones))
 
 
 def zones_of(reservoirs: Sequence[Reservoir]) -> Zones:
@@ -134,7 +132,7 @@ def _names_in(source: Source) -> tuple[str | None, tuple[str, ...], tuple[str, .
     """Return the server, the names that it holds dams under, and which fields are missing there."""
     if isinstance(source, CsvSource):
         return None, CsvFolderSource(source.folder).reservoir_ids(), ()
-    from warning.sources.influx_check import holdings
+    from warning.sources.influx_check import holdings  # only here: it carries the client of a server
 
     held = holdings(influx_settings(source, {}))
     if not held.fields:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from warning.alerts.apprise_sender import problem_with, send
 from warning.alerts.last_resort import LastResort, Told, direct_message, tell_directly
@@ -37,11 +36,9 @@ from warning.journal.store import record_file
 from warning.learning import tell_progress, training_histories
 from warning.ops.ballast import Ballast
 from warning.sources.influx_points import Judged
+from warning.sources.influx_writeback import WriteBack
 from warning.sources.source import ReadingSource
 from warning.sources.writeback_note import note_in
-
-if TYPE_CHECKING:
-    from warning.sources.influx_writeback import WriteBack
 
 log = logging.getLogger(__name__)
 MODELS = "models"
@@ -121,7 +118,7 @@ def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
     journal = open_journal(configuration)
     write_back = _write_back(configuration)
     try:
-        journal.keep_configuration(configuration.digest, configuration.files, clock.now())
+        _keep_text(configuration, journal, clock)
         watch, outbox = _watch(configuration, journal, clock), _outbox(configuration, journal, clock)
         yield Parts(configuration, watch, outbox, write_back)
     finally:
@@ -130,13 +127,21 @@ def wired(configuration: Configuration, clock: Clock) -> Iterator[Parts]:
         journal.close()
 
 
+def _keep_text(configuration: Configuration, journal: Journal, clock: Clock) -> None:
+    """Put the configuration's text on record; that it cannot be had now stops nothing that may go on."""
+    try:
+        journal.keep_configuration(configuration.digest, configuration.files, clock.now())
+    except JournalError as error:
+        log.error(pairs("configuration-unrecorded", error=str(error)))
+
+
 def rewired(parts: Parts, configuration: Configuration) -> Parts:
     """Return the parts of another configuration that share their record, outbox and clock with `parts`.
 
     Deliveries that begin from now on go by the new one; a cycle that runs ends with what it began with.
+    The caller has put the new one on record.
     """
     journal, clock = parts.watch.journal, parts.watch.clock
-    journal.keep_configuration(configuration.digest, configuration.files, clock.now())
     watch, write_back, before = _watch(configuration, journal, clock), parts.write_back, parts.configuration
     if (before.source, before.reservoirs) != (configuration.source, configuration.reservoirs):
         write_back = _write_back(configuration)
@@ -237,8 +242,6 @@ def _write_back(configuration: Configuration) -> WriteBack | None:
     source = configuration.source
     if isinstance(source, CsvSource) or not source.write_back.enabled:
         return None
-    from warning.sources.influx_writeback import WriteBack  # only here: it carries the client of a server
-
     settings = influx_settings(source, zones_of(configuration.reservoirs))
     return WriteBack(settings, source.write_back.measurement, note_in(configuration.state_directory))
 

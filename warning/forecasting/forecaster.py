@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from warning.child import Message
 from warning.domain.findings import Finding, FindingKind
 from warning.domain.forecast import Forecast
 from warning.domain.readings import ReadingSeries
@@ -37,7 +38,7 @@ from warning.forecasting.pool import (
     forecast_of,
     operational,
 )
-from warning.forecasting.process import Message, WorkerCommand, ask_child
+from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.split import OPERATION

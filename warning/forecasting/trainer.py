@@ -13,6 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
+from warning.child import Message
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
@@ -29,7 +30,7 @@ from warning.forecasting.exchange import (
 )
 from warning.forecasting.model import Model, SiteFit
 from warning.forecasting.pool import OPERATIONAL_RULE
-from warning.forecasting.process import Message, WorkerCommand, ask_child
+from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry, new_model_id
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.training_plan import SiteSplit, TrainingLog, TrainingSettings

@@ -7,21 +7,19 @@ the daemon; Lightning only for training.
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import platform
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from warning.child import die_with_parent
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray
 from warning.errors import DamWarningError
@@ -44,10 +42,6 @@ from warning.forecasting.exchange import (
 )
 from warning.forecasting.model import Model, NetworkSpec
 from warning.forecasting.pool import SITE_ERRORS, PoolResult, issue_rows, operational, validation_skill
-
-PARENT: Final = "DAM_WARNING_PARENT"
-"""Environment variable with the process id of whoever waits for the answer."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -173,15 +167,6 @@ def _say(**message: str | float) -> None:
     print(json.dumps(message), flush=True)
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that started it ends, however it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        parent = os.environ.get(PARENT)
-        if parent is not None and parent != str(os.getppid()):  # it ended before the line above
-            sys.exit("the process that asked for this work has ended")
-
-
 if __name__ == "__main__":
-    _die_with_parent()
+    die_with_parent()
     sys.exit(main(sys.argv[1:]))

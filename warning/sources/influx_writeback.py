@@ -1,7 +1,8 @@
 """What a cycle came to, written back to InfluxDB for Grafana: beside the watch, never before it.
 
-The cycle hands over what is on record already and goes on. A thread of its own writes, under one
-deadline; what became of it is told to a callback, and nobody waits for it but the end of the program.
+The cycle hands over what is on record already and goes on. A thread of its own has a child write it,
+under one deadline; what became of it is told to a callback, and nobody waits for it but the end of the
+program.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from datetime import datetime
 from warning.clock import monotonic_s
 from warning.errors import SourceError
 from warning.events import pairs
-from warning.sources.influx_dialect import dialect_of
+from warning.sources.influx_child import write_in_child
 from warning.sources.influx_points import Judged, lines_of
 from warning.sources.influx_settings import InfluxSettings
-from warning.sources.influx_transport import InfluxTransport
-from warning.sources.influx_writing import write_lines
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +82,7 @@ class WriteBack:
                 self._on_end(trouble if surprise is None else f"the program failed: {surprise!r}")
 
     def _write(self, judged: Sequence[Judged], now: datetime) -> int:
-        ends_at = monotonic_s() + self._settings.deadline_s
-        with InfluxTransport(self._settings) as transport:
-            flux = dialect_of(transport).flux
-            return write_lines(transport, self._lines(judged, now), flux=flux, ends_at=ends_at)
+        return write_in_child(self._settings, self._lines(judged, now))
 
     def _lines(self, judged: Sequence[Judged], now: datetime) -> Iterator[str]:
         for one in judged:
