@@ -248,7 +248,7 @@ class Soak:
             self.violated(complaint)
         if self.daemon.alive and not self.daemon.stop():
             self.violated(f"the daemon did not stop cleanly: {self.daemon.last_words()}")
-        for complaint in (*self.record.complaints(), *self.daemon.complaints()):
+        for complaint in (*self.record.complaints(self.now), *self.daemon.complaints()):
             self.violated(complaint)
 
     def close(self) -> None:

@@ -194,7 +194,7 @@ class Oracle:
         self.counts["dam days known"] += 1
         if value is not None:
             self._check_reached(now, gauge, dam, newest, value, faults)
-        if newest in gauge.dirty or value is None:
+        if newest in gauge.dirty | gauge.mended or value is None:
             self._reset(dam)
         else:
             self._check_calm(now, dam, value, faults)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
+
+from oracle import SETTLED
 
 
 class Record:
@@ -30,14 +33,15 @@ class Record:
         self.complete += sum(outcome == "complete" for _, outcome in found)
         return len(found)
 
-    def complaints(self) -> Iterator[str]:
-        """What is wrong with the record at the end."""
+    def complaints(self, now: datetime) -> Iterator[str]:
+        """What is wrong with the record at the end, `now`; what was made just before may still be open."""
         verdict = self._rows("PRAGMA integrity_check")[0][0]
         if verdict != "ok":
             yield f"SQLite finds the record damaged: {verdict}"
         query = (
-            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'failed') AND recipient_id <> 'gone'"
+            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'failed') AND recipient_id <> 'gone' "
+            "AND created_at < ?"
         )
-        owed = int(str(self._rows(query)[0][0]))
+        owed = int(str(self._rows(query, (now - SETTLED).strftime("%Y-%m-%d %H:%M:%S"))[0][0]))
         if owed:
             yield f"{owed} deliveries are still open at the end"

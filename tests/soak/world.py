@@ -121,6 +121,9 @@ class Gauge:
     truth: list[float]
     rows: dict[date, list[str]] = field(default_factory=dict)
     dirty: set[date] = field(default_factory=set)
+    mended: set[date] = field(
+        default_factory=set
+    )  # said something else at first, which may have alarmed people
     frozen_until: date | None = None
     silent_until: date | None = None
     lost: bool = False  # the file is away, or something else lies in its place
@@ -162,6 +165,7 @@ class Gauge:
             if day in self.dirty or day not in self.rows:
                 self.rows[day] = _cells(self.true_value(day), None, random.Random(0))
             day += timedelta(days=1)
+        self.mended |= self.dirty
         self.dirty.clear()
 
     def write(self, folder: Path) -> None:
