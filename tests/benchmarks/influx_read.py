@@ -4,11 +4,11 @@
 
 Every reader runs in a process of its own and is sent the same readings in the same run: 1,000 dams × 3,650
 days of one field, and a day's refresh of 10,000 dams × 5 fields. Ours is the source's whole reading, to each
-dam's days. Flux comes from a stand-in server with answers encoded beforehand, in the 4 KiB chunks of a 2.x
-server, so that its own time is that of the loopback; InfluxQL comes from a real InfluxDB 1.6 where
-`sh deploy/get-influxd` has put one. `query_data_frame()` is measured where pandas is installed. Peak memory
-is the process's largest resident set; on a machine that is busy otherwise, the processor's seconds tell more
-than the clock's.
+dam's days; as the daemon reads, a child of that process reads, and its memory is beside it. Flux comes from
+a stand-in server with answers encoded beforehand, in the 4 KiB chunks of a 2.x server, so that its own time
+is that of the loopback; InfluxQL comes from a real InfluxDB 1.6 where `sh deploy/get-influxd` has put one.
+`query_data_frame()` is measured where pandas is installed. Peak memory is the process's largest resident
+set; on a machine that is busy otherwise, the processor's seconds tell more than the clock's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ from warning.domain.variables import Variable
 from warning.sources.annotated_csv import ANNOTATIONS
 from warning.sources.flux import fleet_query, query_body
 from warning.sources.influx import InfluxSource
+from warning.sources.influx_child import InfluxInChild
 from warning.sources.influx_settings import DamMapping, FieldMapping, InfluxSettings
+from warning.sources.source import ReadingSource
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "influx"))
 from conftest import BINARY, InfluxServer
@@ -51,6 +53,7 @@ TITLES = {
 CHUNK_BYTES, BATCH_LINES = 4096, 100_000
 CLIENT_ANNOTATIONS = ("datatype", "group", "default")
 FLUX, INFLUXQL = "dam-warning, Flux", "dam-warning, InfluxQL"
+IN_CHILD = ", as the daemon reads"
 
 
 def series(bucket: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -149,9 +152,14 @@ def settings(url: str, bucket: str, dialect: Literal["flux", "influxql"]) -> Inf
     )
 
 
-def read_source(url: str, bucket: str, dialect: Literal["flux", "influxql"]) -> int:
+def read_source(
+    url: str,
+    bucket: str,
+    dialect: Literal["flux", "influxql"],
+    reader: Callable[[InfluxSettings], ReadingSource] = InfluxSource,
+) -> int:
     fleet = settings(url, bucket, dialect)
-    readings = InfluxSource(fleet).read([dam.reservoir_id for dam in fleet.dams])
+    readings = reader(fleet).read([dam.reservoir_id for dam in fleet.dams])
     assert not readings.failures, next(iter(readings.failures.values()))
     return sum(values.size for raw in readings.readings.values() for values in raw.values.values())
 
@@ -202,10 +210,12 @@ def take(request: urllib.request.Request) -> int:
 READERS: dict[str, Callable[[str, str], int]] = {
     "the answer's bytes alone": take_flux,
     FLUX: lambda url, bucket: read_source(url, bucket, "flux"),
+    FLUX + IN_CHILD: lambda url, bucket: read_source(url, bucket, "flux", InfluxInChild),
     "query_api().query()": read_records,
     "query_api().query_data_frame()": read_frame,
     "influxd 1.6's bytes alone": take_influxql,
     INFLUXQL: lambda url, bucket: read_source(url, bucket, "influxql"),
+    INFLUXQL + IN_CHILD: lambda url, bucket: read_source(url, bucket, "influxql", InfluxInChild),
 }
 
 
@@ -214,9 +224,10 @@ def measure(reader: str, url: str, bucket: str) -> None:
     begin = time.perf_counter()
     rows = READERS[reader](url, bucket)
     seconds = time.perf_counter() - begin
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s, peak_mib = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-    print(json.dumps({"rows": rows, "seconds": seconds, "cpu_s": cpu_s, "peak_mib": peak_mib}))
+    own, child = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu_s = sum(used.ru_utime + used.ru_stime for used in (own, child))
+    peaks = {"peak_mib": own.ru_maxrss / 1024, "child_mib": child.ru_maxrss / 1024}
+    print(json.dumps({"rows": rows, "seconds": seconds, "cpu_s": cpu_s, **peaks}))
 
 
 def compare(url: str, bucket: str, readers: Sequence[str], ours: str) -> None:
@@ -229,6 +240,8 @@ def compare(url: str, bucket: str, readers: Sequence[str], ours: str) -> None:
         speed = f"{result['rows'] / result['seconds']:12,.0f} rows/s" if result["rows"] else " " * 19
         line = f"  {reader:32}{result['seconds']:8.2f} s ({result['cpu_s']:6.2f} s of cpu)"
         line += f"{speed}{result['peak_mib']:9.0f} MiB"
+        if result["child_mib"]:
+            line += f" and {result['child_mib']:.0f} MiB in its child"
         if reader.startswith("query_api"):
             faster = result["seconds"] / results[ours]["seconds"]
             share = results[ours]["peak_mib"] / result["peak_mib"]
@@ -239,7 +252,7 @@ def compare(url: str, bucket: str, readers: Sequence[str], ours: str) -> None:
 
 
 def compare_flux() -> None:
-    readers = list(READERS)[:4]
+    readers = list(READERS)[:5]
     if importlib.util.find_spec("pandas") is None:
         print("pandas is not installed: query_data_frame() is left out")
         readers.pop()
@@ -247,7 +260,7 @@ def compare_flux() -> None:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        for bucket, few in (("years", readers), ("converted", readers[:2]), ("refresh", readers[:3])):
+        for bucket, few in (("years", readers), ("converted", readers[:3]), ("refresh", readers[:4])):
             for annotations in (ANNOTATIONS, CLIENT_ANNOTATIONS):
                 take_flux(url, bucket, annotations)  # so that the server has encoded it
             print(f"{TITLES[bucket]}: Flux")
@@ -268,7 +281,7 @@ def compare_influxql() -> None:
                 load(server, bucket)
                 take_influxql(server.url, bucket)
                 print(f"{TITLES[bucket]}: InfluxQL from a real influxd")
-                compare(server.url, bucket, list(READERS)[4:], INFLUXQL)
+                compare(server.url, bucket, list(READERS)[5:], INFLUXQL)
         finally:
             server.stop()
 
