@@ -115,8 +115,8 @@ def job_troubles(book: JobBook, at_s: float, limits_s: Mapping[str, float]) -> t
         Trouble(
             TroubleKind.JOB_FAILED,
             job_id,
-            f"{_capital(IN_WORDS.get(job_id, job_id))} failed: {error}. It is tried again by itself; "
-            "if this message comes back, look at `journalctl -u dam-warning`.",
+            f"{_capital(IN_WORDS.get(job_id, job_id))} failed: {error.rstrip('.')}. It is tried again by "
+            "itself; if this message comes back, look at `journalctl -u dam-warning`.",
         )
         for job_id, error in sorted(book.failures().items())
     ]

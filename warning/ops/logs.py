@@ -24,6 +24,8 @@ LOG_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": lo
 log = logging.getLogger(__name__)
 
 _QUIET = ("aiosmtpd", "alembic", "apscheduler", "asyncio", "mail", "matplotlib", "sqlalchemy", "urllib3")
+# a job that fails, or that is due while it still runs: the service says so itself, and once
+_SAID_BY_US = {"apscheduler.executors": logging.CRITICAL, "apscheduler.scheduler": logging.ERROR}
 _HIDDEN = "…"
 _NAMED = "(?:token|password|passwd|secret|authorization|api[_-]?key)"
 _SCHEMES = "(?:Token|Bearer|Basic)"
@@ -122,6 +124,8 @@ def configure_logs(
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(level if level <= logging.DEBUG else logging.WARNING)
+    for name, quiet in _SAID_BY_US.items():
+        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else quiet)
     # Apprise logs target addresses at INFO and whole URLs at DEBUG
     apprise = logging.getLogger("apprise")
     apprise.setLevel(logging.ERROR)
