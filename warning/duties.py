@@ -26,6 +26,7 @@ from warning.errors import DamWarningError, JournalError
 from warning.events import pairs
 from warning.health import examine, tell
 from warning.heartbeat import send_heartbeat
+from warning.learning import training_due
 from warning.ops.deadman import Pinger
 from warning.ops.endpoints import Endpoints, serve
 from warning.ops.memory import hand_memory_back
@@ -36,6 +37,7 @@ from warning.vitals import vital_signs
 from warning.wiring import (
     Parts,
     ballast_of,
+    channel_problems,
     last_resort,
     registry_of,
     rewired,
@@ -100,6 +102,7 @@ class Duties:
         self._pinger = Pinger()
         self._last_resort = last_resort()
         self._files = ConfigurationFiles(parts.configuration.directory, parts.configuration.files)
+        self._on_record = refusal is not None  # the last good one was put there when it was adopted
         if refusal is not None:
             self._refuse(refusal)
 
@@ -114,19 +117,28 @@ class Duties:
     # begin and end
 
     def begin(self) -> None:
-        """Put on record that the daemon runs; where the run before has no end, that is told."""
-        journal, now = self._live.parts.watch.journal, self._clock.now()
+        """Put on record that the daemon runs; where the run before has no end, that is told.
+
+        No record stops the start: what it does not take now is tried again at each look at the health.
+        """
+        configuration = self._configuration
+        counts = {"dams": len(configuration.reservoirs), "recipients": len(configuration.recipients)}
+        log.info(pairs("starting", version=__version__, digest=configuration.digest[:12], **counts))
         try:
-            before = journal.last_run()
-            self._run_id = journal.begin_run(now, __version__, self._configuration.digest)
-        except JournalError as error:  # the watch goes on; the health job tells what is wrong
+            self._put_run_on_record()
+        except JournalError as error:
             log.error(pairs("run-unrecorded", error=str(error)))
-            return
-        if before is not None and before.ended_at is None:
-            log.warning(pairs("restarted", cut_off_run=before.started_at.isoformat()))
-            self._passing.note(restarted(before.started_at, before.version), now)
-        if TroubleKind.CONFIGURATION_REFUSED not in self._own:
-            self._keep(self._configuration)
+
+    def _put_run_on_record(self) -> None:
+        journal, now, configuration = self._live.parts.watch.journal, self._clock.now(), self._configuration
+        if self._run_id is None:
+            before = journal.last_run()
+            self._run_id = journal.begin_run(now, __version__, configuration.digest)
+            if before is not None and before.ended_at is None:
+                log.warning(pairs("restarted", cut_off_run=before.started_at.isoformat()))
+                self._passing.note(restarted(before.started_at, before.version), now)
+        if not self._on_record:
+            self._keep(configuration)
 
     def end(self) -> None:
         """Put on record that the daemon stopped in order."""
@@ -214,22 +226,20 @@ class Duties:
         before, at_s = self._configuration, self._clock.monotonic_s()
         try:
             new = load_configuration(before.directory)
-            if problems := restart_problems(before, new):
-                raise InvalidConfigurationError(before.directory, list(problems))
+            if problems := [*restart_problems(before, new), *channel_problems(new)]:
+                raise InvalidConfigurationError(before.directory, problems)
         except InvalidConfigurationError as error:
             self._files.refused(at_s)
             self._refuse(error)
             return None
         if self._own.pop(TroubleKind.CONFIGURATION_REFUSED, None) is not None:
             log.info(pairs("configuration-accepted", digest=new.digest[:12]))
-        self._files.adopted(new.files)
         if new == before:
+            self._files.adopted(new.files)
             return None
-        try:
-            self._adopt(new)
-        except JournalError:
-            self._files.refused(at_s)
-            raise
+        self._files.refused(at_s)  # so it stands where the next line raises
+        self._adopt(new)
+        self._files.adopted(new.files)
         judged_anew = (before.source, before.reservoirs) != (new.source, new.reservoirs)
         log.info(pairs("reloaded", digest=new.digest[:12], dams=len(new.reservoirs)))
         return Adopted(judged_anew)
@@ -249,8 +259,9 @@ class Duties:
         self._own[kind] = Trouble(kind, directory, message)
 
     def _adopt(self, new: Configuration) -> None:
-        parts = rewired(self._live.parts, new)
+        """Put the change on record, and only then work by it."""
         self._keep(new)
+        parts = rewired(self._live.parts, new)
         same = parts.write_back is self._live.parts.write_back
         arrivals = self._live.arrivals if same else Arrivals(parts.watch.source, parts.watch.reservoirs)
         self._live = Live(parts, arrivals)
@@ -258,15 +269,14 @@ class Duties:
     def _keep(self, configuration: Configuration) -> None:
         """Put on record what changed since the last one on record, and keep this one as the last good one."""
         before = last_good_files(configuration.state_directory, configuration.directory)
-        edit = edit_of(configuration, before)
+        journal, now, digest = self._live.parts.watch.journal, self._clock.now(), configuration.digest
+        edit, settings = edit_of(configuration, before), settings_of(configuration)
+        journal.keep_configuration(digest, configuration.files, now)
+        journal.add_changes(settings, at=now, who=edit.who, note=edit.note, digest=digest)
+        if self._run_id is not None:
+            journal.note_adopted(self._run_id, digest)
+        self._on_record = True
         try:
-            self._live.parts.watch.journal.add_changes(
-                settings_of(configuration),
-                at=self._clock.now(),
-                who=edit.who,
-                note=edit.note,
-                digest=configuration.digest,
-            )
             keep_last_good(configuration)
         except OSError as error:
             log.error(pairs("last-good-not-kept", error=str(error)))
@@ -280,7 +290,7 @@ class Duties:
         tried_s = self._tried_training_s
         if every_days == 0 or (tried_s is not None and at_s - tried_s < TRAIN_AGAIN_S):
             return
-        if not training_due(configuration, now, every_days):
+        if not training_due(registry_of(configuration), now, every_days):
             return
         self._tried_training_s = at_s
         try:
@@ -290,8 +300,8 @@ class Duties:
             self._own[TroubleKind.TRAINING_FAILED] = Trouble(
                 TroubleKind.TRAINING_FAILED,
                 "training",
-                f"A new model could not be trained: {error}. The old one stays in force; it is tried "
-                "again in a day. `dam-warning train` tries it now and shows more.",
+                f"A new model could not be trained: {str(error).rstrip('.')}. The old one stays in "
+                "force; it is tried again in a day. `dam-warning train` tries it now and shows more.",
             )
         else:
             self._own.pop(TroubleKind.TRAINING_FAILED, None)
@@ -308,6 +318,7 @@ class Duties:
         self._known = self._all_troubles(found)
         ballast_of(configuration).keep()
         try:
+            self._put_run_on_record()
             tell(self._known, journal, configuration.recipients, configuration.retry, now)
         except JournalError as error:
             self._tell_directly(error)
@@ -379,15 +390,3 @@ class Duties:
         self._pruned_s = at_s
         if pruned:
             log.info(pairs("pruned", entries=pruned, older_than_days=keep_days))
-
-
-def training_due(configuration: Configuration, now: datetime, every_days: int) -> bool:
-    """Say whether a model is in force and the newest one trained, in force or beaten, is too old.
-
-    The first model is trained by a person, who looks at what it comes to.
-    """
-    summaries = registry_of(configuration).list()
-    trained = [s.created_at for s in summaries if s.created_at is not None and s.created_at <= now]
-    if not any(summary.active for summary in summaries):
-        return False
-    return not trained or now - max(trained) >= timedelta(days=every_days)

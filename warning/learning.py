@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,22 @@ from warning.domain.reservoir import Reservoir
 from warning.domain.screening import screen
 from warning.domain.screening_limits import derive_bounds, derive_limits
 from warning.errors import ForecastError
+from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION
 from warning.forecasting.trainer import TrainingHistory
 from warning.sources.source import ReadingSource
+
+
+def training_due(registry: Registry, now: datetime, every_days: int) -> bool:
+    """Say whether a model is in force and the newest one trained, in force or beaten, is too old.
+
+    The first model is trained by a person, who looks at what it comes to.
+    """
+    summaries = registry.list()
+    trained = [s.created_at for s in summaries if s.created_at is not None and s.created_at <= now]
+    if not any(summary.active for summary in summaries):
+        return False
+    return not trained or now - max(trained) >= timedelta(days=every_days)
 
 
 def training_histories(

@@ -151,7 +151,7 @@ class StatusReport:
             return "has never run"
         if self.run.ended_at is not None:
             return f"stopped in order on {self._local(self.run.ended_at)}"
-        return f"started on {self._local(self.run.started_at)}, version {self.run.version}; no end on record"
+        return f"running since {self._local(self.run.started_at)} by the record, version {self.run.version}"
 
     def _oldest_waiting(self) -> datetime | None:
         return min((delivery.created_at for delivery in self.undelivered), default=None)
@@ -293,7 +293,9 @@ def _model(registry: Registry) -> ModelSummary | None:
 
 
 def _digest_in_force(cycle: CycleRow | None, run: RunRow | None) -> str | None:
-    """The digest that the record saw last, on a cycle or on the daemon's start."""
+    """The digest that the running daemon adopted last, else the newest on record."""
+    if run is not None and run.ended_at is None:
+        return run.configuration_digest
     seen = [(row.started_at, row.configuration_digest) for row in (cycle, run) if row is not None]
     return max(seen)[1] if seen else None
 

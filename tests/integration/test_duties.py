@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from warning.domain.troubles import Trouble, TroubleKind
-from warning.duties import UNRECORDED_LOOKS, Duties, training_due
+from warning.duties import UNRECORDED_LOOKS, Duties
 from warning.errors import JournalError
 from warning.forecasting.registry import ModelSummary, Registry
 from warning.journal.journal import Journal
+from warning.learning import training_due
+from warning.status import read_status
 from warning.wiring import wired
 
 NOON = datetime(2024, 7, 18, 6, 30, tzinfo=UTC)  # in the world's time zone
@@ -154,6 +156,70 @@ def test_an_invalid_edit_is_told_with_every_problem_and_ends_when_mended(world: 
         assert TroubleKind.CONFIGURATION_REFUSED not in duties._own
 
 
+def test_an_edit_is_in_force_by_the_record_as_soon_as_it_is_adopted(world: Any) -> None:
+    with at_work(world) as (duties, clock, journal):
+        duties.begin()
+        duties.cycle()
+        path = world.config / "warning.toml"
+        path.write_text(path.read_text().replace("delivery_every_s = 1", "delivery_every_s = 7"))
+        assert duties.reload() is not None
+        report = read_status(world.load(), journal, Registry(world.folder), clock.present)
+        assert report.digest_in_force == world.load().digest
+
+
+def test_an_edit_that_apprise_cannot_send_to_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with at_work(world) as (duties, _, _journal):
+        monkeypatch.setattr("warning.wiring.problem_with", lambda url: "no such service")
+        path = world.config / "recipients.toml"
+        path.write_text(path.read_text().replace("control.room@", "night.shift@"))
+        assert duties.reload() is None
+        assert "no such service" in duties._own[TroubleKind.CONFIGURATION_REFUSED].message
+
+
+def test_an_edit_that_cannot_be_put_on_record_changes_nothing_and_is_tried_again(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise JournalError("the disk is full")
+
+    world.write_readings("upper", world.crossing(42.5))
+    with at_work(world) as (duties, clock, _journal):
+        duties.cycle()
+        path = world.config / "recipients.toml"
+        path.write_text(path.read_text().replace("control.room@", "night.shift@"))
+        assert not duties.files_changed(clock.passed_s)
+        assert duties.files_changed(clock.passed_s + 10)
+        clock.passed_s += 10
+        with monkeypatch.context() as full:
+            full.setattr(Journal, "add_changes", refuse)
+            with pytest.raises(JournalError):
+                duties.reload()
+        duties.deliver()  # by what is in force
+        assert {mail.recipients[0] for mail in world.mailbox.messages()} == {"control.room@example.org"}
+        clock.passed_s += 70
+        assert duties.files_changed(clock.passed_s)
+        assert duties.reload() is not None
+
+
+def test_a_record_that_takes_nothing_at_the_start_does_not_stop_it(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise JournalError("another process has held it locked for more than 30 s")
+
+    with monkeypatch.context() as locked:
+        for write in ("keep_configuration", "begin_run", "add_changes"):
+            locked.setattr(Journal, write, refuse)
+        context = at_work(world)
+        duties, _, journal = context.__enter__()
+        duties.begin()
+    assert journal.last_run() is None
+    duties.look_after(())
+    assert journal.last_run() is not None
+    assert journal.changes(1)
+    context.__exit__(None, None, None)
+
+
 def test_an_edited_address_holds_for_what_is_sent_next(world: Any) -> None:
     world.write_readings("upper", world.crossing(42.5))
     with at_work(world) as (duties, _, _journal):
@@ -195,7 +261,7 @@ def test_a_training_is_due_when_the_newest_one_is_old(
     world: Any, monkeypatch: pytest.MonkeyPatch, models: tuple[ModelSummary, ...], due: bool
 ) -> None:
     monkeypatch.setattr(Registry, "list", lambda _: models)
-    assert training_due(world.load(), NOON, 30) is due
+    assert training_due(Registry(world.folder), NOON, 30) is due
 
 
 def test_a_training_that_fails_is_told_and_tried_again_the_next_day(

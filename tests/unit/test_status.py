@@ -231,7 +231,7 @@ def test_the_run_and_the_head_of_the_history_are_named(
     cycle(journal, configuration)
     assert dict(read().facts)["Daemon"] == "has never run"
     run = journal.begin_run(NOW, "1.2", configuration.digest)
-    assert "version 1.2; no end on record" in dict(read().facts)["Daemon"]
+    assert "by the record, version 1.2" in dict(read().facts)["Daemon"]
     journal.end_run(run, LATER)
     assert dict(read().facts)["Daemon"].startswith("stopped in order")
     assert dict(read().facts)["History"] == "empty"

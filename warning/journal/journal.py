@@ -99,6 +99,13 @@ class Journal:
         with self._store.writing() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(ended_at=now))
 
+    @again_when_full
+    def note_adopted(self, run_id: int, configuration_digest: str) -> None:
+        """Record which configuration a running daemon has gone over to."""
+        with self._store.writing() as connection:
+            row = {"configuration_digest": configuration_digest}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(row))
+
     def last_run(self) -> RunRow | None:
         """Return the newest run; where it has no end, it goes on or was killed."""
         with self._store.reading() as connection:
@@ -237,7 +244,6 @@ class Journal:
             return history.recent(connection, limit, reservoir_id)
 
     @again_when_full
-    @again_when_full
     def add_changes(
         self, settings: State, *, at: datetime, who: str, note: str | None, digest: str
     ) -> list[RecordedChange]:
@@ -248,7 +254,6 @@ class Journal:
         with self._store.writing() as connection:
             return history.add_differences(connection, settings, at=at, who=who, note=note, digest=digest)
 
-    @again_when_full
     @again_when_full
     def sign_changes(
         self, first: int, *, at: datetime, who: str, note: str | None, digest: str
