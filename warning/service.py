@@ -39,7 +39,7 @@ from warning.domain.jobs import (
 from warning.domain.schedule import next_due
 from warning.domain.troubles import Trouble
 from warning.duties import Duties
-from warning.errors import JournalError
+from warning.errors import DamWarningError, JournalError
 from warning.events import pairs
 from warning.ops.jobs import JobBook, cause_of, job_troubles
 from warning.ops.notify import Notifier
@@ -222,16 +222,17 @@ class Service:
             self._book.ended(job_id)
 
     def _arm_what_is_owed(self, now: datetime, at_s: float) -> None:
-        """Arm the cycle at once where one is owed, none runs, and none is about to."""
+        """Arm the cycle at once where one is owed or wanted, none runs, and none is about to."""
         running = self._book.is_running(CYCLE_JOB)
+        if self._wanted.is_set() and not running and not self._cycle_is_about_to_run(now):
+            self._arm_cycle(now)  # what armed it before was overtaken, by a reload or by the run's own end
         owed = None if running or self._cycles.must_wait(at_s) else self._owed(now)
         if owed is None:
             self._owed_since_s = None
             return
         if self._owed_since_s is None:
             self._owed_since_s = at_s
-        armed = self._armed_for(CYCLE_JOB)
-        if armed is None or armed > now:
+        if not self._cycle_is_about_to_run(now):
             last = owed.last_at.isoformat() if owed.last_at else "never"
             log.info(pairs("catch-up", due=owed.due_at.isoformat(), last=last))
             self._arm_cycle(now)
@@ -245,6 +246,10 @@ class Service:
                 log.error(pairs("record-unreadable", error=str(error)))
             return Owed(now, None, 0)
         return owed
+
+    def _cycle_is_about_to_run(self, now: datetime) -> bool:
+        armed = self._armed_for(CYCLE_JOB)
+        return armed is not None and armed <= now
 
     def _armed_for(self, job_id: str) -> datetime | None:
         job = self._scheduler.get_job(job_id)
@@ -301,7 +306,10 @@ class Service:
         return (*found, *self._passing.standing(self._clock.now()))
 
     def _reload(self) -> None:
-        """Take the configuration over; READY is said again even where it was refused."""
+        """Take the configuration over; READY is said again even where it was refused.
+
+        Whoever edited it waits for a word, so the health job tells it at once.
+        """
         self._notifier.reloading(round(self._clock.monotonic_s() * 1e6))
         try:
             adopted = self._duties.reload()
@@ -313,6 +321,7 @@ class Service:
                     self._want_cycle()
         finally:
             self._notifier.ready()
+            self._arm_every(HEALTH_JOB, HEALTH_EVERY_S, self._look_after_health, self._clock.now())
 
     # whether it goes on
 
@@ -353,7 +362,8 @@ class Service:
 
     def _tell_status(self) -> None:
         standing = self._duties.troubles_standing()
-        words = "no trouble stands" if standing == 0 else f"{standing} troubles stand: `dam-warning status`"
+        count = "1 trouble stands" if standing == 1 else f"{standing} troubles stand"
+        words = f"{count}: `dam-warning status`" if standing else "no trouble stands"
         text = f"next cycle {self._next_cycle_text()}; {self._stuck or words}"
         if text != self._told_status:
             self._notifier.status(text)
@@ -372,12 +382,14 @@ class Service:
             log.info(pairs("job-well-again", job=event.job_id))
 
     def _heard_error(self, event: JobExecutionEvent) -> None:
+        """Log a failure once, however often it comes back; where it broke only if it is none of ours."""
         error = event.exception
         cause = "its time was missed" if error is None else cause_of(error)
-        news = self._book.failed(event.job_id, cause)
-        log.error(pairs("job-failed", job=event.job_id, error=repr(error) if error else cause))
-        if news and event.traceback:
-            log.error("%s", event.traceback)
+        if not self._book.failed(event.job_id, cause):
+            log.debug(pairs("job-failed-again", job=event.job_id, error=cause))
+            return
+        surprise = error if error is not None and not isinstance(error, DamWarningError) else None
+        log.error(pairs("job-failed", job=event.job_id, error=cause), exc_info=surprise)
 
     def _heard_overrun(self, event: SchedulerEvent) -> None:
         """A job is due while it runs still: no news in itself, its limit decides when it hangs."""

@@ -499,6 +499,43 @@ def test_readings_that_arrive_while_a_cycle_runs_bring_another_one(stage: Callab
     assert len(running.duties.cycles) == 2
 
 
+def test_a_wanted_cycle_that_was_overtaken_by_a_reload_is_run_all_the_same(
+    stage: Callable[..., Stage],
+) -> None:
+    running = stage()
+    running.service._want_cycle()
+    running.service._arm_all(running.clock.present)  # as a reload does, before the scheduler got to it
+    running.turn()
+    assert running.duties.cycles == [START]
+
+
+def test_a_refused_edit_is_told_at_once(stage: Callable[..., Stage]) -> None:
+    running = stage()
+    running.run_for(120)
+    looks = len(running.duties.told)
+    running.duties.changed = True
+    running.turn()
+    running.turn()
+    assert len(running.duties.told) == looks + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "traced"), [(JournalError("the disk is full."), False), (RuntimeError("never seen"), True)]
+)
+def test_a_failure_that_comes_back_is_logged_once_and_only_a_surprise_with_its_place(
+    stage: Callable[..., Stage], caplog: pytest.LogCaptureFixture, error: Exception, traced: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    running = stage(on_deliver=fail)
+    running.run_for(300)
+    lines = [r for r in caplog.records if r.name == "warning.service" and r.levelname == "ERROR"]
+    assert len(lines) == 1
+    assert bool(lines[0].exc_info) is traced
+    assert ".. " not in running.duties.told[-1][0].message
+
+
 def test_the_model_s_age_is_asked_after_each_cycle(stage: Callable[..., Stage]) -> None:
     running = stage(recorded=[])
     running.run_for(60)
