@@ -117,7 +117,8 @@ def _made(name: str, check: Callable[[], Iterable[Trouble]]) -> list[Trouble]:
     except JournalError as error:
         return [Trouble(TroubleKind.RECORD_FAILED, "reading", f"The record cannot be read: {error}")]
     except (OSError, ValueError, DamWarningError) as error:
-        message = f"Whether all is well with the {name} could not be found out: {error}. Look at it by hand."
+        why = str(error).rstrip(".")
+        message = f"Whether all is well with the {name} could not be found out: {why}. Look at it by hand."
         return [Trouble(TroubleKind.CHECK_FAILED, name, message, name)]
 
 
@@ -176,7 +177,7 @@ def _source(configuration: Configuration, journal: Journal, now: datetime) -> It
     if any(_seen(reservoir, sights.get(reservoir.id), now) for reservoir in configuration.reservoirs):
         return
     days = [sight.last_day for sight in sights.values() if sight.last_day is not None]
-    newest = f"the newest reading of all is of {max(days)}" if days else "none has any reading on record"
+    newest = f"the newest reading of all is of {max(days)}" if days else "the last cycle found none at all"
     where = configuration.source
     place = f"the folder {where.folder}" if isinstance(where, CsvSource) else "InfluxDB"
     message = (

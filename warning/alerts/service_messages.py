@@ -170,7 +170,7 @@ def _gist(news: TroubleNews) -> str:
     told = [
         *(title_of(s.trouble) + _in_brackets(s.trouble) for s in news.fresh),
         *(f"still {title_of(s.trouble)}{_in_brackets(s.trouble)}" for s in news.reminded),
-        *(f"{title_of(s.trouble)}: over" for s in news.over),
+        *(WORDS[s.trouble.kind].over or f"{title_of(s.trouble)}: over" for s in news.over),
     ]
     if not told:
         return "nothing is wrong"

@@ -14,11 +14,12 @@ _WATCH_GOES_ON = "The watch goes on: dams are looked at, and warnings are sent."
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`title` opens the subject; `key` in it is the trouble's own."""
+    """`title` opens the subject; `key` in it is the trouble's own. `over` is said instead at its end."""
 
     title: str
     effect: str
     command: str
+    over: str = ""
 
 
 WORDS: Final[Mapping[TroubleKind, Words]] = {
@@ -69,6 +70,7 @@ WORDS: Final[Mapping[TroubleKind, Words]] = {
         "the edited configuration is refused",
         "The last good configuration stays in force: warnings are sent by it. The edit has no effect.",
         "dam-warning check-config",
+        over="the configuration is accepted and in force",
     ),
     TroubleKind.CHECK_FAILED: Words(
         "the check of the {key} failed", "The watch may be well or not: this part of it is unknown.", _LOG

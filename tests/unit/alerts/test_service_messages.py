@@ -124,6 +124,13 @@ def test_the_subject_says_which_host_and_what() -> None:
     assert SCENES["disk_low"].subject == "dam-warning on gate: disk nearly full (210 MB free)"
     assert SCENES["several"].subject == "dam-warning on gate: the daily cycle did not run and 2 more"
     assert SCENES["over"].subject == "dam-warning on gate: the daily cycle did not run: over"
+
+
+def test_whoever_mended_an_edit_reads_that_it_is_in_force() -> None:
+    refused = Trouble(TroubleKind.CONFIGURATION_REFUSED, "/etc/dam-warning", "It cannot be used.")
+    ended = StandingTrouble(refused, NOW, NOW, gone_since=NOW, ended_at=NOW)
+    subject = compose_news(ALERT, news(over=(ended,)), "gate").subject
+    assert subject == "dam-warning on gate: the configuration is accepted and in force"
     assert SCENES["heartbeat_needs"].subject == "dam-warning on gate: 2 things need you"
     assert SCENES["heartbeat_well"].subject == "dam-warning on gate: all is well"
 
