@@ -41,6 +41,9 @@ host = "127.0.0.1"
 port = {port}
 security = "none"
 from_address = "dam-warning@example.org"
+
+[health]
+listen = "off"
 """
 
 DAM_TOML = """\

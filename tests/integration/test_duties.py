@@ -41,9 +41,6 @@ class MadeClock:
 @contextmanager
 def at_work(world: Any, clock: MadeClock | None = None) -> Iterator[tuple[Duties, MadeClock, Journal]]:
     clock = clock or MadeClock()
-    text = (world.config / "warning.toml").read_text()
-    if "[health]" not in text:
-        (world.config / "warning.toml").write_text(text + '\n[health]\nlisten = "off"\n')
     with wired(world.load(), clock) as parts:
         yield Duties(parts, clock, threading.Event()), clock, parts.watch.journal
 

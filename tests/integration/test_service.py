@@ -15,8 +15,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from warning.wiring import open_journal
 
 LIMIT_S = 60.0
@@ -57,24 +55,11 @@ def last_cycle(world: Any) -> Any:
         journal.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_daemon_catches_up_warns_and_stops_cleanly(world: Any, number: signal.Signals) -> None:
+def test_what_was_cut_off_is_run_again_and_after_a_kill_nothing_is_repeated(world: Any) -> None:
     fresh_readings(world)
-    daemon = start(world.config)
-    try:
-        wait_for(lambda: any("EMERGENCY" in subject for subject in world.subjects()))
-        wait_for(lambda: last_cycle(world).ended_at is not None)
-        daemon.send_signal(number)
-        _, log = daemon.communicate(timeout=LIMIT_S)
-    finally:
-        daemon.kill()
-    assert daemon.returncode == 0, log
-    assert "event=stopped" in log
-    assert "Traceback" not in log
-
-
-def test_a_daemon_started_again_does_not_repeat_the_cycle_of_the_day(world: Any) -> None:
-    fresh_readings(world)
+    journal = open_journal(world.load())
+    cut_off = journal.begin_cycle(datetime.now(UTC), "digest", None)
+    journal.close()
     first = start(world.config)
     try:
         wait_for(lambda: any("EMERGENCY" in subject for subject in world.subjects()))
@@ -83,32 +68,13 @@ def test_a_daemon_started_again_does_not_repeat_the_cycle_of_the_day(world: Any)
         first.kill()
         first.communicate()
     done = last_cycle(world).id
-    second = start(world.config)
-    try:
-        assert second.stderr is not None
-        while "event=ready" not in (line := second.stderr.readline()):
-            assert line, "the daemon ended before it was ready"
-        second.send_signal(signal.SIGTERM)
-        second.communicate(timeout=LIMIT_S)
-    finally:
-        second.kill()
+    assert done > cut_off
+    log = log_until_ready(world, signal.SIGINT)
     assert last_cycle(world).id == done
     assert sum("EMERGENCY observed:" in subject for subject in world.subjects()) == 1
-
-
-def test_a_cycle_that_was_cut_off_is_run_again_at_the_next_start(world: Any) -> None:
-    fresh_readings(world)
-    journal = open_journal(world.load())
-    cut_off = journal.begin_cycle(datetime.now(UTC), "digest", None)
-    journal.close()
-    daemon = start(world.config)
-    try:
-        wait_for(lambda: last_cycle(world).id > cut_off and last_cycle(world).ended_at is not None)
-        daemon.send_signal(signal.SIGTERM)
-        daemon.communicate(timeout=LIMIT_S)
-    finally:
-        daemon.kill()
-    assert daemon.returncode == 0
+    assert "event=restarted" in log
+    assert "event=stopped" in log
+    assert "Traceback" not in log
 
 
 def test_a_refused_configuration_ends_the_daemon_with_78(world: Any) -> None:
@@ -168,10 +134,9 @@ def edit(world: Any, name: str, old: str, new: str) -> None:
     (world.config / name).write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
-def test_systemd_hears_ready_status_watchdog_a_reload_and_the_end(world: Any, abstract: bool) -> None:
+def test_systemd_hears_ready_status_watchdog_a_reload_and_the_end(world: Any) -> None:
     fresh_readings(world)
-    with under_systemd(world, abstract=abstract) as (daemon, systemd):
+    with under_systemd(world) as (daemon, systemd):
         wait_for(lambda: systemd.count("WATCHDOG=1") >= 3)
         assert systemd.heard[0] == "READY=1"
         assert systemd.heard[1].startswith("STATUS=next cycle ")
@@ -188,7 +153,7 @@ def test_systemd_hears_ready_status_watchdog_a_reload_and_the_end(world: Any, ab
 
 def test_a_daemon_that_is_frozen_no_longer_feeds_the_watchdog(world: Any) -> None:
     fresh_readings(world)
-    with under_systemd(world) as (daemon, systemd):
+    with under_systemd(world, abstract=True) as (daemon, systemd):
         wait_for(lambda: systemd.count("WATCHDOG=1") >= 3)
         daemon.send_signal(signal.SIGSTOP)
         state = Path(f"/proc/{daemon.pid}/stat")
@@ -220,22 +185,24 @@ def test_an_edited_threshold_is_adopted_and_judged_by_at_once(world: Any) -> Non
         journal.close()
 
 
-def test_an_invalid_edit_leaves_the_last_good_configuration_in_force_and_is_told(world: Any) -> None:
+def test_an_invalid_edit_leaves_the_last_good_configuration_in_force_at_a_reload_and_at_a_start(
+    world: Any,
+) -> None:
     fresh_readings(world)
-    good = world.load().digest
     with under_systemd(world) as (daemon, systemd):
         wait_for(lambda: any("EMERGENCY" in subject for subject in world.subjects()))
         edit(world, "reservoirs.toml", 'severity = "warning"', 'severity = "wraning"')
         daemon.send_signal(signal.SIGHUP)
-        wait_for(lambda: systemd.count("READY=1") == 2)
+        wait_for(lambda: any("edited configuration is refused" in subject for subject in world.subjects()))
         fed = systemd.count("WATCHDOG=1")
         wait_for(lambda: systemd.count("WATCHDOG=1") > fed)
         assert daemon.poll() is None
-    log = log_until_ready(world)  # and so at a start
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(LIMIT_S) == 0
+    log = log_until_ready(world)
     assert "event=configuration-refused" in log
     assert "wraning" in log
-    edit(world, "reservoirs.toml", 'severity = "wraning"', 'severity = "warning"')
-    assert last_cycle(world).configuration_digest == good
+    assert "event=restarted" not in log  # the run before came to its end
 
 
 def test_a_state_directory_moves_only_with_a_restart(world: Any) -> None:
@@ -251,16 +218,8 @@ def test_a_state_directory_moves_only_with_a_restart(world: Any) -> None:
     assert not (world.config / "elsewhere").exists()
 
 
-def test_a_run_that_was_killed_is_noticed_at_the_next_start(world: Any) -> None:
-    fresh_readings(world)
-    with under_systemd(world) as (_, systemd):
-        wait_for(lambda: systemd.count("READY=1") == 1)
-    assert "event=restarted" in log_until_ready(world)
-    assert "event=restarted" not in log_until_ready(world)  # that one came to its end
-
-
-def log_until_ready(world: Any) -> str:
-    """Start the daemon, stop it in order when it is ready, and return what it said until then."""
+def log_until_ready(world: Any, number: signal.Signals = signal.SIGTERM) -> str:
+    """Start the daemon, stop it in order when it is ready, and return what it said."""
     daemon = start(world.config)
     log: list[str] = []
     try:
@@ -268,8 +227,8 @@ def log_until_ready(world: Any) -> str:
         while not log or "event=ready" not in log[-1]:
             log.append(daemon.stderr.readline())
             assert log[-1], "the daemon ended before it was ready"
-        daemon.send_signal(signal.SIGTERM)
-        daemon.communicate(timeout=LIMIT_S)
+        daemon.send_signal(number)
+        log.append(daemon.communicate(timeout=LIMIT_S)[1])
     finally:
         daemon.kill()
     assert daemon.returncode == 0
