@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -89,7 +88,7 @@ def daemon(config: Path) -> tuple[float, float, float]:
 
 
 def measure(folder: Path, mailbox: Mailbox) -> dict[str, tuple[float, float, float]]:
-    """Run the daemon on a fresh record without a model, then on one with a model, then on a server."""
+    """Run the daemon without a model, then with one, then on a server; each time on a fresh record."""
     fleet = simulate_fleet()
     files = write_fleet(fleet, folder).readings
     figures = {}
@@ -104,12 +103,11 @@ def measure(folder: Path, mailbox: Mailbox) -> dict[str, tuple[float, float, flo
         if name == "with a model":
             configuration = load_configuration(folder / "config")
             train_fleet(configuration, fleet.eve, SystemClock().now(), lambda what, share: None)
-            open_journal(configuration).close()
-            _forget_the_cycle(folder / "state" / "journal.sqlite3")
+            _begin_anew(folder / "state")
         figures[name] = daemon(folder / "config")
     with StandIn(_tables(fleet)) as server:
         _read_from(server.url, folder / "config")
-        _forget_the_cycle(folder / "state" / "journal.sqlite3")
+        _begin_anew(folder / "state")
         figures["with a model, reading from InfluxDB"] = daemon(folder / "config")
     return figures
 
@@ -136,10 +134,10 @@ def _read_from(url: str, config: Path) -> None:
     )
 
 
-def _forget_the_cycle(record: Path) -> None:
-    """Let the next start find the daily cycle missed, so that it runs one."""
-    with sqlite3.connect(record) as connection:
-        connection.execute("update cycles set started_at = datetime(started_at, '-2 days')")
+def _begin_anew(state: Path) -> None:
+    """Take the record away, so that the next start runs a cycle and sends the same mails again."""
+    for path in state.glob("journal.sqlite3*"):
+        path.unlink()
 
 
 def main() -> None:
