@@ -28,12 +28,13 @@ def run(options: argparse.Namespace) -> int:
     from warning.clock import SystemClock
     from warning.config.last_good import load_or_last_good
     from warning.duties import Duties
+    from warning.ops.alone import alone
     from warning.ops.logs import LOG_LEVELS, configure_logs
     from warning.ops.memory import keep_memory_together
     from warning.ops.notify import Notifier
     from warning.ops.signals import heed_signals
     from warning.service import Service
-    from warning.wiring import wired
+    from warning.wiring import make_state_directory, wired
 
     keep_memory_together()
     configure_logs(LOG_LEVELS[options.log_level], options.log_format)
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     heed_signals(stop, reload_asked)
     clock, notifier = SystemClock(), Notifier.from_environment(os.environ)
     configuration, refusal = load_or_last_good(options.config)
-    with wired(configuration, clock) as parts:
+    with alone(make_state_directory(configuration)), wired(configuration, clock) as parts:
         duties = Duties(parts, clock, stop, refusal)
         ended = Service(duties, clock, stop, notifier=notifier, reload_asked=reload_asked).run()
         if not ended:
