@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, insert, not_, or_, select, update
 
 from warning.domain.alert import Alert
 from warning.domain.delivery import DeliveryState, DueDelivery, ExpiredDeliveries, MessageForm, SendResult
@@ -23,13 +23,22 @@ def _free(now: datetime) -> ColumnElement[bool]:
     return and_(_table.state.in_(OPEN_STATES), unclaimed)
 
 
+def _attempt_owed() -> ColumnElement[bool]:
+    """An attempt fell due before the time was over; it is made, however late, as after days of downtime."""
+    return _table.next_attempt_at <= _table.expires_at
+
+
+def _overdue(now: datetime) -> ColumnElement[bool]:
+    return and_(_free(now), _table.expires_at <= now, not_(_attempt_owed()))
+
+
 def claim_due(connection: Connection, now: datetime, limit: int, lease_s: float) -> list[DueDelivery]:
     """Claim due deliveries that have not expired: most severe first, then the least tried."""
     query = (
         select(deliveries, alerts.c.reservoir_id, messages)
         .join_from(deliveries, alerts)
         .join(messages, messages.c.alert_number == alerts.c.number)
-        .where(_free(now), _table.next_attempt_at <= now, _table.expires_at > now)
+        .where(_free(now), _table.next_attempt_at <= now, _attempt_owed())
         .order_by(_table.urgency.desc(), _table.attempts, _table.id)
         .limit(limit)
     )
@@ -121,10 +130,10 @@ def _add_attempt(
 
 
 def overdue_alerts(connection: Connection, now: datetime) -> list[int]:
-    """The numbers of alerts that have open, unclaimed deliveries whose time is over."""
+    """The numbers of alerts that have open, unclaimed deliveries whose time is over and that were tried."""
     query = (
         select(_table.alert_number)
-        .where(_free(now), _table.expires_at <= now)
+        .where(_overdue(now))
         .distinct()
         .order_by(_table.alert_number)
     )
@@ -133,7 +142,7 @@ def overdue_alerts(connection: Connection, now: datetime) -> list[int]:
 
 def expire(connection: Connection, number: int, now: datetime) -> ExpiredDeliveries | None:
     """Give up the overdue deliveries of one alert; None when another process was faster."""
-    overdue = and_(_table.alert_number == number, _free(now), _table.expires_at <= now)
+    overdue = and_(_table.alert_number == number, _overdue(now))
     rows = connection.execute(select(deliveries).where(overdue).order_by(_table.id)).mappings().all()
     missed = []
     for row in rows:

@@ -130,13 +130,32 @@ def test_who_lost_a_claim_can_report_success_but_not_failure(
     assert journal.recent_deliveries(1)[0].state is DeliveryState.SENT
 
 
+def try_and_fail(journal: Journal, now: datetime, next_attempt_at: datetime) -> None:
+    """Let every delivery that is due at `now` be refused."""
+    for delivery in journal.claim_due(now, 9, LEASE_S):
+        journal.mark_failed(delivery, REFUSED, now, next_attempt_at)
+
+
+def test_after_days_of_downtime_each_delivery_is_tried_once_more_before_it_is_given_up(
+    journal: Journal, put: Put, now: datetime
+) -> None:
+    put()
+    back = now + timedelta(days=3)
+    assert journal.mark_expired(back, no_notice, no_words) == []
+    jane, omar = journal.claim_due(back, 9, LEASE_S)
+    journal.mark_sent(jane, back, "accepted")
+    journal.mark_failed(omar, REFUSED, back, back + timedelta(seconds=30))
+    assert journal.claim_due(back + timedelta(minutes=1), 9, LEASE_S) == []
+    (expired,) = journal.mark_expired(back, no_notice, no_words)
+    assert expired.recipient_ids == {"omar"}
+
+
 def test_what_is_overdue_is_given_up_and_someone_else_is_told_in_the_same_breath(
     journal: Journal, put: Put, alert: MakeAlert, compose: Compose, now: datetime
 ) -> None:
     put()
-    (delivery,) = journal.claim_due(now, 1, LEASE_S)
-    journal.mark_failed(delivery, REFUSED, now, now + timedelta(hours=23))
     over = now + timedelta(hours=24)
+    try_and_fail(journal, now, next_attempt_at=over + timedelta(seconds=1))
     assert journal.claim_due(over, 10, LEASE_S) == []
     told: list[ExpiredDeliveries] = []
 
@@ -146,7 +165,7 @@ def test_what_is_overdue_is_given_up_and_someone_else_is_told_in_the_same_breath
 
     words = compose(("tom", "mail", MessageForm.EMAIL))
     assert journal.mark_expired(over, notice, lambda numbered, _: words(numbered)) == told
-    assert told[0].missed == (("jane", "mail", "451 later"), ("omar", "sms", ""))
+    assert told[0].missed == (("jane", "mail", "451 later"), ("omar", "sms", "451 later"))
     assert [(a.number, a.follows) for a in journal.recent_alerts(1)] == [(2, 1)]
     assert [d.recipient_id for d in journal.claim_due(over, 10, LEASE_S)] == ["tom"]
     assert journal.mark_expired(over, no_notice, no_words) == []
@@ -170,7 +189,7 @@ def test_a_delivery_that_is_being_sent_is_not_given_up_meanwhile(
     (delivery,) = journal.claim_due(last_minute, 1, LEASE_S)
     over = now + timedelta(hours=24)
     assert journal.mark_expired(over, no_notice, no_words) == []
-    journal.mark_failed(delivery, REFUSED, over, over)
+    journal.mark_failed(delivery, REFUSED, over, over + timedelta(seconds=30))
     assert len(journal.mark_expired(over, no_notice, no_words)) == 1
 
 
@@ -180,6 +199,7 @@ def test_a_notice_that_cannot_be_recorded_leaves_the_delivery_open_and_other_ale
     put(("jane", "mail", MessageForm.EMAIL))
     put(("omar", "sms", MessageForm.SMS))
     over = now + timedelta(hours=24)
+    try_and_fail(journal, now, next_attempt_at=over + timedelta(seconds=1))
 
     def notice(expired: ExpiredDeliveries) -> Alert | None:
         if expired.alert.number == 1:
