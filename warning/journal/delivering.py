@@ -25,7 +25,7 @@ def _free(now: datetime) -> ColumnElement[bool]:
 
 def _attempt_owed() -> ColumnElement[bool]:
     """An attempt fell due before the time was over; it is made, however late, as after days of downtime."""
-    return _table.next_attempt_at <= _table.expires_at
+    return _table.next_attempt_at < _table.expires_at
 
 
 def _overdue(now: datetime) -> ColumnElement[bool]:

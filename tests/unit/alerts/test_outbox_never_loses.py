@@ -144,7 +144,7 @@ def test_a_delivery_is_sent_in_time_or_given_up_with_someone_told(
         for wait_s in waits:
             world.now += timedelta(seconds=wait_s)
             world.deliver()
-        for days in (2, 4, 6):  # long after everything, notices included, has expired
+        for days in range(2, 12):  # long after everything, notices included, has expired
             world.now = NOW + timedelta(days=days)
             world.deliver()
         check(world)
@@ -159,7 +159,9 @@ def check(world: World) -> None:
         assert kept is not None
         for delivery, attempts in kept.deliveries:
             sends = world.sends[delivery.recipient_id, kept.message.subject]
-            assert all(at < kept.alert.created_at + EXPIRY for at, _ in sends), "sent after it had expired"
+            late = [at for at, _ in sends if at >= kept.alert.created_at + EXPIRY]
+            assert len(late) <= 1, "tried again after its time was over"
+            assert sends, "given up without having been tried"
             delivered = [answer for _, answer in sends].count("ok")
             assert delivered == (1 if delivery.state is DeliveryState.SENT else 0)
             outcomes = [a.outcome for a in attempts]
