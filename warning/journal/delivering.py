@@ -131,12 +131,7 @@ def _add_attempt(
 
 def overdue_alerts(connection: Connection, now: datetime) -> list[int]:
     """The numbers of alerts that have open, unclaimed deliveries whose time is over and that were tried."""
-    query = (
-        select(_table.alert_number)
-        .where(_overdue(now))
-        .distinct()
-        .order_by(_table.alert_number)
-    )
+    query = select(_table.alert_number).where(_overdue(now)).distinct().order_by(_table.alert_number)
     return list(connection.execute(query).scalars())
 
 
