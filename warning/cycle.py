@@ -296,7 +296,7 @@ def _alerts_to_make(
     alerts = tuple(replace(alert, findings=findings) for alert in decision.alerts)
     first = reservoir is watch.reservoirs[0]
     to_tell = tuple(f for f in findings if first or f.reservoir_id is not None)
-    own = finding_alert(reservoir.id, to_tell, watch.journal.findings_announced(reservoir.id), now)
+    own = finding_alert(reservoir.id, to_tell, watch.journal.findings_announced(reservoir.id, now), now)
     if own is None:
         return alerts
     told = {r.id for alert in alerts for r in recipients_of(alert, watch.recipients)}

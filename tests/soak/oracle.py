@@ -18,7 +18,7 @@ from post import HEARTBEAT, NOT_DELIVERED, Mail
 from world import SEVERITIES, Dam, Gauge
 
 SETTLED = timedelta(hours=6)  # two polls, two of the longest waits between tries
-REMINDED_WITHIN = timedelta(hours=28)  # a reminder comes with the first cycle after 24 hours
+REMINDED_WITHIN = timedelta(hours=52)  # with the first cycle after 24 hours, and one runs each day at least
 STALE_DAYS = 3
 FORECAST_DAYS = 10  # for so long a forecast may hold a warning up after the water has gone
 RANK = {name: rank for rank, name in enumerate(SEVERITIES, start=1)}
@@ -279,8 +279,9 @@ class Oracle:
             self._violated(f"{address} still believes that nobody watches {dam.id} on {now:%Y-%m-%d}")
 
     def _check_reminded(self, now: datetime, person: Person, address: str, dam: Dam, faults: Faults) -> None:
-        two_days = timedelta(days=2)
-        undisturbed = faults.quiet("mail", two_days) and faults.quiet(f"mail:{address}", two_days)
+        undisturbed = faults.quiet("mail", REMINDED_WITHIN) and faults.quiet(
+            f"mail:{address}", REMINDED_WITHIN
+        )
         for severity in SEVERITIES:
             stands = self._high_days[dam.id, severity] >= 3 and RANK[severity] >= RANK[person.least]
             heard = self._beliefs[address, dam.id].highest_since(now - REMINDED_WITHIN)

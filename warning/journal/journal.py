@@ -185,10 +185,15 @@ class Journal:
             body = connection.execute(query).scalar_one_or_none()
         return CALM if body is None else from_json(Standing, body)
 
-    def findings_announced(self, reservoir_id: str) -> dict[tuple[FindingKind, Variable | None], datetime]:
-        """Say when a finding of each kind and variable was last part of an alert on this dam."""
+    def findings_announced(
+        self, reservoir_id: str, now: datetime
+    ) -> dict[tuple[FindingKind, Variable | None], datetime]:
+        """Say when a finding of each kind and variable was last part of an alert on this dam.
+
+        What is dated after `now` was written by a clock that was wrong, and does not count.
+        """
         with self._store.reading() as connection:
-            return reading.findings_announced(connection, reservoir_id)
+            return reading.findings_announced(connection, reservoir_id, now)
 
     # what people ask
 

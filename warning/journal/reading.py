@@ -60,13 +60,13 @@ def _findings_of(connection: Connection, key: int) -> list[Finding]:
 
 
 def findings_announced(
-    connection: Connection, reservoir_id: str
+    connection: Connection, reservoir_id: str, now: datetime
 ) -> dict[tuple[FindingKind, Variable | None], datetime]:
-    """When a finding of each kind and variable was last part of an alert on this dam."""
+    """When a finding of each kind and variable was last part of an alert on this dam, `now` at the latest."""
     table = announced_findings
     query = (
         select(table.c.kind, table.c.variable, func.max(table.c.announced_at))
-        .where(table.c.reservoir_id == reservoir_id)
+        .where(table.c.reservoir_id == reservoir_id, table.c.announced_at <= now)
         .group_by(table.c.kind, table.c.variable)
     )
     return {

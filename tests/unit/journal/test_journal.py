@@ -31,9 +31,9 @@ def rows(url: str, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def test_a_dam_that_was_never_announced_is_calm(journal: Journal) -> None:
+def test_a_dam_that_was_never_announced_is_calm(journal: Journal, now: datetime) -> None:
     assert journal.standing("oroville") == CALM
-    assert journal.findings_announced("oroville") == {}
+    assert journal.findings_announced("oroville", now) == {}
     assert journal.last_cycle() is None
 
 
@@ -152,11 +152,21 @@ def test_when_a_finding_was_last_announced_is_known_by_kind_and_variable(
     later = now + timedelta(days=2)
     again = alert(AlertKind.FINDING, None, findings=(stale,), created_at=later)
     journal.record(entry(again), compose())
-    assert journal.findings_announced("oroville") == {
+    assert journal.findings_announced("oroville", later) == {
         (FindingKind.SPIKE, Variable.LEVEL_M): now,
         (FindingKind.STALE, None): later,
     }
-    assert journal.findings_announced("elsewhere") == {}
+    assert journal.findings_announced("elsewhere", later) == {}
+
+
+def test_a_finding_announced_by_a_clock_that_ran_ahead_hides_no_earlier_announcement(
+    journal: Journal, alert: MakeAlert, entry: MakeEntry, compose: Compose, now: datetime
+) -> None:
+    stale = Finding(FindingKind.STALE, "stale", "oroville")
+    for at in (now, now + timedelta(days=500)):
+        journal.record(entry(alert(AlertKind.FINDING, None, findings=(stale,), created_at=at)), compose())
+    announced = journal.findings_announced("oroville", now + timedelta(hours=1))
+    assert announced == {(FindingKind.STALE, None): now}
 
 
 def test_a_cycle_says_how_it_ended_and_one_that_was_cut_off_says_that(
