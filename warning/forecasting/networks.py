@@ -34,6 +34,7 @@ class Head(nn.Module):
 
     def __init__(self, cells: int, features: int, dropout: float) -> None:
         super().__init__()
+        self.cells = cells
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(cells + features, HORIZON_DAYS)
         nn.init.zeros_(self.linear.weight)

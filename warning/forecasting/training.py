@@ -1,7 +1,9 @@
-"""Training: all dams at once, one network after the other, stopped where the validation parts say so.
+"""Training: all dams at once, networks of one kind as one stack, each stopped where its validation says so.
 
 The rows of all dams lie in memory as tensors and are cut into batches there; pytorch-lightning runs the
-epochs. What is minimised is what is judged: the absolute error over the persistence error, per dam and lead.
+epochs, one step of its own each. What is minimised is what is judged: the absolute error over the
+persistence error, per dam and lead. Every member of a stack trains as if it trained alone: its seed gives
+its start and its order of the examples, its gradient is clipped and its best epoch kept by itself.
 """
 
 from __future__ import annotations
@@ -10,54 +12,66 @@ import copy
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.errors import ModelError
 from warning.forecasting.examples import Examples, gather_examples
-from warning.forecasting.model import NetworkSpec
 from warning.forecasting.networks import build_twin
-from warning.forecasting.training_plan import SiteSplit, State, TrainedNetworks, TrainingLog, TrainingSettings
+from warning.forecasting.stacked import Stack, stacked
+from warning.forecasting.training_plan import (
+    Member,
+    SiteSplit,
+    State,
+    TrainedNetworks,
+    TrainingLog,
+    TrainingSettings,
+    merged,
+)
 
 Progress = Callable[[str, float], None]
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-_CHECK_ROWS = 4096
+_CHECK_ROWS = 512
+_LARGEST_NORM = 1.0  # of a member's gradient
 
 
 def train(
     histories: Mapping[str, tuple[ReadingSeries, SiteSplit]],
     settings: TrainingSettings,
     on_progress: Progress | None = None,
+    parts: Sequence[int] | None = None,
 ) -> TrainedNetworks:
-    """Train all networks on all dams. Equal input, settings and machine give equal parameters.
+    """Train the networks on all dams: all, or those in the `parts` of `settings.parts()`.
 
-    `on_progress` hears what is being done and which share of the whole is behind it. Raises ModelError
-    where no dam has anything to learn from, or the loss stops being a number.
+    Equal input, settings and machine give equal parameters. `on_progress` hears what is being done and
+    which share of the whole is behind it. Raises ModelError where no dam has anything to learn from, or
+    the loss stops being a number.
     """
     report = on_progress or _silent
-    specs = settings.specs()
-    steps = max(int(spec.options["steps"]) for spec in specs)
+    everything = settings.parts()
+    chosen = [everything[i] for i in (range(len(everything)) if parts is None else parts)]
     report("gathering examples", 0.0)
+    steps = max(int(member.spec.options["steps"]) for part in chosen for member in part)
     learn, check = gather_examples(histories, steps, settings.most_examples, settings.seed)
-    states: dict[str, State] = {}
-    log = []
-    jobs = [(spec, twin) for spec in specs for twin in range(int(spec.options["twins"]))]
-    for done, (spec, twin) in enumerate(jobs):
-        report(f"training {spec.name}", done / len(jobs))
-        network, entry = _fit(spec, twin, settings.seed + 1000 * done, learn, check, settings)
-        log.append(entry)
-        own = {f"twins.{twin}.{name}": _plain(value) for name, value in network.state_dict().items()}
-        states.setdefault(spec.name, {}).update(own)
+    sites = len(histories)
+    device = choose_device(settings.device)
+    rows = Rows(learn, device), Rows(check, device)
+    shares = []
+    for done, part in enumerate(chosen):
+
+        def tell(share: float, done: int = done, part: tuple[Member, ...] = part) -> None:
+            report(f"training {_names(part)}", (done + share) / len(chosen))
+
+        shares.append(_fit(part, *rows, sites, settings, tell))
     report("trained", 1.0)
-    return TrainedNetworks(specs, states, tuple(log))
+    names = {member.spec.name for part in chosen for member in part}
+    return merged(tuple(spec for spec in settings.specs() if spec.name in names), shares)
 
 
 def choose_device(wanted: str) -> str:
@@ -72,151 +86,249 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _plain(value: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = value.detach().cpu().numpy().astype(np.float32)
-    return array
-
-
 def _silent(doing: str, share: float) -> None:
     """Progress that nobody asked for."""
 
 
-class Batches:
-    """Examples as tensors on the device, cut into batches: shuffled anew each epoch where a seed is given."""
+def _names(members: Sequence[Member]) -> str:
+    names = [member.spec.name for member in members]
+    return names[0] if len(set(names)) == 1 else f"{names[0]} to {names[-1]}"
 
-    def __init__(self, examples: Examples, steps: int, size: int, seed: int | None, device: str) -> None:
-        arrays = (examples.inputs[:, -steps:], examples.z, examples.counts, examples.sites)
-        self._tensors = tuple(torch.from_numpy(array).to(device) for array in arrays)
-        self._size = size
-        self._random = None if seed is None else torch.Generator().manual_seed(seed)
+
+class Rows:
+    """Examples as tensors on the device."""
+
+    def __init__(self, examples: Examples, device: str) -> None:
+        self.inputs, self.z, self.counts, self.sites = (
+            torch.from_numpy(array).to(device)
+            for array in (examples.inputs, examples.z, examples.counts, examples.sites)
+        )
 
     def __len__(self) -> int:
-        return math.ceil(len(self._tensors[0]) / self._size)
+        return len(self.sites)
 
-    def __iter__(self) -> Iterator[Batch]:
-        rows = len(self._tensors[0])
-        order = torch.arange(rows) if self._random is None else torch.randperm(rows, generator=self._random)
-        order = order.to(self._tensors[0].device)
-        for start in range(0, rows, self._size):
-            part = order[start : start + self._size]
-            inputs, z, counts, sites = (tensor[part] for tensor in self._tensors)
-            yield inputs, z, counts, sites
+    def take(
+        self, rows: torch.Tensor, steps: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return inputs (k, days, features, B), z and counts (k, 7, B) of each member's `rows` (k, B).
+
+        `days` is the most of `steps`, the days that each member reads; what it does not read is 0.
+        """
+        days, last = max(steps), self.inputs.shape[1]
+        inputs = self.inputs.new_zeros(len(steps), days, self.inputs.shape[2], rows.shape[1])
+        for own, chosen, count in zip(inputs, rows, steps, strict=True):
+            own[days - count :] = self.inputs[:, last - count :].index_select(0, chosen).permute(1, 2, 0)
+        return inputs, self.z[rows].transpose(1, 2), self.counts[rows].transpose(1, 2)
 
 
 class Fitting(pl.LightningModule):
-    """One network under training; its loss is the mean absolute error in persistence errors.
+    """A stack under training; a member's loss is its mean absolute error in persistence errors.
 
-    What is checked and kept is `average`, a moving average of the parameters over the steps.
+    What is checked and kept is `average`, a moving average of the parameters over the steps. Members that
+    stop getting better leave the stack; `best` holds what each was at its best.
     """
 
-    def __init__(self, network: nn.Module, name: str, settings: TrainingSettings, sites: int) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        stack: Stack,
+        learn: Rows,
+        check: Rows,
+        sites: int,
+        settings: TrainingSettings,
+    ) -> None:
         super().__init__()
-        self.network = network
-        self.average = copy.deepcopy(network).requires_grad_(False)
-        self._name = name
-        self._settings = settings
-        self._sites = sites
-        self._errors = self._known = torch.zeros(sites, HORIZON_DAYS)
-        self.validation_loss = math.nan
+        self.automatic_optimization = False
+        self.stack = stack
+        self.average = copy.deepcopy(stack).requires_grad_(False)
+        self.best = [Best(member) for member in members]
+        self._training = list(self.best)  # those still in the stack, in its order
+        self._orders = [torch.Generator().manual_seed(member.seed) for member in members]
+        self.learn, self.settings = learn, settings
+        self._check, self._sites = check, sites
+        self._steps = 0
 
-    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        inputs, z, counts, _ = batch
-        loss: torch.Tensor = (counts * (self.network(inputs) - z).abs()).sum() / counts.sum().clamp(min=1e-12)
-        if not torch.isfinite(loss):
-            raise ModelError(
-                f"training {self._name}: the loss became {loss.item()} in epoch {self.current_epoch + 1}; "
-                "lower the learning rate or look for absurd readings in the training parts"
-            )
-        return loss
+    def training_step(self, batch: int, batch_index: int) -> None:
+        """One epoch: every member sees every example once, each in its own new order."""
+        optimizer = self._optimizer()
+        count, size = len(self.learn), self.settings.batch_size
+        order = torch.stack([torch.randperm(count, generator=own) for own in self._orders]).to(self.device)
+        total = self.learn.z.new_zeros(len(self._training))
+        for start in range(0, count, size):
+            inputs, z, counts = self.learn.take(order[:, start : start + size], self.stack.steps)
+            optimizer.zero_grad()
+            losses = (counts * (self.stack(inputs) - z).abs()).sum(dim=(1, 2))
+            losses = losses / counts.sum(dim=(1, 2)).clamp(min=1e-12)
+            losses.sum().backward()
+            self._clip()
+            optimizer.step()
+            self._follow()
+            total += losses.detach()
+        self._require_numbers(total)
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Let the average follow; early on, when little is averaged yet, faster."""
-        step = self.global_step
-        share = 1.0 - min(self._settings.averaging, step / (step + 9.0))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, share)
+    def validation_step(self, batch: int, batch_index: int) -> None:
+        """Judge each member: the geometric mean over dams and leads of the error over persistence's."""
+        k = len(self._training)
+        errors = self._check.z.new_zeros(self._sites, k, HORIZON_DAYS)
+        known = self._check.z.new_zeros(self._sites, HORIZON_DAYS)
+        for start in range(0, len(self._check), _CHECK_ROWS):
+            rows = torch.arange(start, min(start + _CHECK_ROWS, len(self._check)), device=self.device)
+            sites = self._check.sites[rows]
+            inputs, z, counts = self._check.take(rows[None], (max(self.stack.steps),))
+            wrong = counts * (self.average(inputs) - z).abs()
+            errors.index_add_(0, sites, wrong.permute(2, 0, 1))
+            known.index_add_(0, sites, (counts[0].T > 0).to(known.dtype))
+        ratios = (errors.transpose(0, 1)[:, known > 0] / known[known > 0]).clamp(min=1e-6)
+        self._judge(ratios.log().mean(dim=1).exp().tolist())
 
-    def on_validation_epoch_start(self) -> None:
-        self._errors = torch.zeros(self._sites, HORIZON_DAYS, device=self.device)
-        self._known = torch.zeros_like(self._errors)
-
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        inputs, z, counts, sites = batch
-        self._errors.index_add_(0, sites, counts * (self.average(inputs) - z).abs())
-        self._known.index_add_(0, sites, (counts > 0).float())
-
-    def on_validation_epoch_end(self) -> None:
-        """Geometric mean over dams and leads of the error over persistence's."""
-        ratios = self._errors[self._known > 0] / self._known[self._known > 0]
-        self.validation_loss = float(ratios.clamp(min=1e-6).log().mean().exp())
+    def on_train_epoch_end(self) -> None:
+        schedule: Any = self.lr_schedulers()
+        schedule.step()
 
     def configure_optimizers(self) -> Any:
-        settings = self._settings
+        settings = self.settings
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.stack.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, settings.max_epochs, eta_min=settings.learning_rate / 20
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        if isinstance(optimizer, list):
+            raise TypeError("one optimizer was configured, Lightning holds several")
+        return optimizer
 
-class BestState(pl.Callback):
-    """Keeps the parameters of the best epoch and stops when no better one comes."""
+    def _clip(self) -> None:
+        """Shorten each member's gradient to `_LARGEST_NORM`, whatever the others' are."""
+        gradients = [p.grad for p in self.stack.parameters() if p.grad is not None]
+        norms = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
+        shares = (_LARGEST_NORM / (norms + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
 
-    def __init__(self, fitting: Fitting, patience: int) -> None:
-        self.fitting = fitting
-        self.patience = patience
+    def _follow(self) -> None:
+        """Let the average follow; early on, when little is averaged yet, faster."""
+        self._steps += 1
+        share = 1.0 - min(self.settings.averaging, self._steps / (self._steps + 9.0))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.stack.parameters(), strict=True):
+                mean.lerp_(value, share)
+
+    def _require_numbers(self, losses: torch.Tensor) -> None:
+        epoch = self.current_epoch + 1
+        for best, loss in zip(self._training, losses.tolist(), strict=True):
+            if not math.isfinite(loss):
+                raise ModelError(
+                    f"training {best.member.spec.name}: the loss became {loss} in epoch {epoch}; "
+                    "lower the learning rate or look for absurd readings in the training parts"
+                )
+
+    def _judge(self, losses: Sequence[float]) -> None:
+        """Keep the parameters of each member's best epoch; let those go that no longer get better."""
+        epoch = self.current_epoch + 1
+        staying = []
+        for i, (best, loss) in enumerate(zip(self._training, losses, strict=True)):
+            best.losses.append(loss)
+            if loss < best.loss:
+                best.loss, best.epoch = loss, epoch
+                best.state = {name: _plain(value) for name, value in self.average.member_state(i).items()}
+            if epoch - best.epoch < self.settings.patience:
+                staying.append(i)
+        if not staying:
+            self.trainer.should_stop = True
+        elif len(staying) < len(self._training):
+            self._keep(staying)
+
+    def _keep(self, staying: list[int]) -> None:
+        """Go on with these members alone: their parameters, their optimizer's memory, their orders."""
+        optimizer = self._optimizer()
+        for parameter in self.stack.parameters():
+            memory = optimizer.state[parameter]
+            for name in ("exp_avg", "exp_avg_sq"):
+                memory[name] = memory[name][staying]
+        for stack in (self.stack, self.average):
+            stack.keep(staying)
+            for parameter in stack.parameters():
+                parameter.data, parameter.grad = parameter.data[staying], None
+        self._training = [self._training[i] for i in staying]
+        self._orders = [self._orders[i] for i in staying]
+
+
+class Best:
+    """A member, its validation loss after each epoch, and its best epoch, counted from 1; 0 is none."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.losses: list[float] = []
         self.loss = math.inf
         self.epoch = 0
-        self.state: dict[str, torch.Tensor] = {}
+        self.state: State = {}
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
-        if self.fitting.validation_loss < self.loss:
-            self.loss, self.epoch = self.fitting.validation_loss, epoch
-            self.state = {
-                name: value.detach().clone() for name, value in self.fitting.average.state_dict().items()
-            }
-        elif epoch - self.epoch >= self.patience:
-            trainer.should_stop = True
+
+class _Reporter(pl.Callback):
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._tell(trainer.current_epoch / (trainer.max_epochs or 1))
 
 
 def _fit(
-    spec: NetworkSpec, twin: int, seed: int, learn: Examples, check: Examples, settings: TrainingSettings
-) -> tuple[nn.Module, TrainingLog]:
-    """Train one network from its seed and return it with its best parameters."""
-    device = choose_device(settings.device)
-    torch.manual_seed(seed)
-    steps = int(spec.options["steps"])
-    sites = 1 + max(int(learn.sites.max()), int(check.sites.max()))
-    fitting = Fitting(build_twin(spec), spec.name, settings, sites)
-    best = BestState(fitting, settings.patience)
-    trainer = _quiet_trainer(device, settings.max_epochs, best)
-    batches = Batches(learn, steps, settings.batch_size, seed, device)
-    trainer.fit(fitting, batches, Batches(check, steps, _CHECK_ROWS, None, device))
-    if not best.state:
-        raise ModelError(f"training {spec.name}: no epoch gave a finite validation loss")
-    fitting.average.load_state_dict(best.state)
-    return fitting.average, TrainingLog(spec.name, twin, best.epoch, best.loss)
+    members: Sequence[Member],
+    learn: Rows,
+    check: Rows,
+    sites: int,
+    settings: TrainingSettings,
+    tell: Callable[[float], None],
+) -> TrainedNetworks:
+    """Train `members` together, each from its seed, and return each with its best parameters."""
+    networks = []
+    for member in members:
+        torch.manual_seed(member.seed)
+        networks.append(build_twin(member.spec))
+    torch.manual_seed(members[0].seed)
+    fitting = Fitting(members, stacked(networks), learn, check, sites, settings)
+    run(fitting, tell)
+    states: dict[str, State] = {}
+    log = []
+    for best in fitting.best:
+        name, twin = best.member.spec.name, best.member.twin
+        if not best.state:
+            raise ModelError(f"training {name}: no epoch gave a finite validation loss")
+        states.setdefault(name, {}).update(
+            {f"twins.{twin}.{key}": value for key, value in best.state.items()}
+        )
+        log.append(TrainingLog(name, twin, best.epoch, best.loss))
+    specs = {member.spec.name: member.spec for member in members}
+    return TrainedNetworks(tuple(specs.values()), states, tuple(log))
 
 
-def _quiet_trainer(device: str, max_epochs: int, best: BestState) -> pl.Trainer:
-    """A trainer that writes no files, no bars and no adverts."""
+def _plain(value: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = value.detach().cpu().numpy().astype(np.float32)
+    return array
+
+
+def run(fitting: Fitting, tell: Callable[[float], None]) -> None:
+    """Run all epochs under a trainer that writes no files, no bars and no adverts."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    return pl.Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu",
+    # PyTorch fills fresh memory with NaN while it promises repeatable results; nothing here reads it
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    trainer = pl.Trainer(
+        accelerator="gpu" if fitting.learn.inputs.is_cuda else "cpu",
         devices=1,
-        max_epochs=max_epochs,
-        callbacks=[best],
+        max_epochs=fitting.settings.max_epochs,
+        callbacks=[_Reporter(tell)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,
         num_sanity_val_steps=0,
         deterministic=True,
-        gradient_clip_val=1.0,
+        inference_mode=False,
     )
+    trainer.fit(fitting, [0], [0])

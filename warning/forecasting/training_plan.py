@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -65,6 +66,29 @@ class TrainingSettings:
         )
         return (*members, cnn)
 
+    def parts(self) -> tuple[tuple[Member, ...], ...]:
+        """Return the networks to train in the parts that each train as one: CNN-LSTMs, long and short LSTMs.
+
+        Members of the ensemble stand in falling order of their days. They are divided so that the two
+        parts, each padded to its longest member, take about as long; the most work comes first.
+        """
+        pairs = [(spec, twin) for spec in self.specs() for twin in range(int(spec.options["twins"]))]
+        members = [Member(spec, twin, self.seed + 1000 * i) for i, (spec, twin) in enumerate(pairs)]
+        cnns = tuple(member for member in members if member.spec.name == CNN_LSTM)
+        lstms = sorted(members[: len(members) - len(cnns)], key=lambda m: -m.spec.options["steps"])
+        cuts = range(1, len(lstms) + 1)
+        cut = min(cuts, key=lambda i: max(_padded_work(lstms[:i]), _padded_work(lstms[i:])), default=0)
+        return tuple(part for part in (cnns, tuple(lstms[:cut]), tuple(lstms[cut:])) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network to train: which twin of `spec`, and the seed of its start and of its order of examples."""
+
+    spec: NetworkSpec
+    twin: int
+    seed: int
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
@@ -83,6 +107,24 @@ class TrainedNetworks:
     specs: tuple[NetworkSpec, ...]
     states: dict[str, State]
     log: tuple[TrainingLog, ...] = ()
+
+
+def merged(specs: tuple[NetworkSpec, ...], shares: Sequence[TrainedNetworks]) -> TrainedNetworks:
+    """Return what was trained in several places as one, in the order of `specs`."""
+    states: dict[str, State] = {spec.name: {} for spec in specs}
+    for share in shares:
+        for name, state in share.states.items():
+            states[name].update(state)
+    order = {spec.name: i for i, spec in enumerate(specs)}
+    entries = [entry for share in shares for entry in share.log]
+    log = sorted(entries, key=lambda entry: (order[entry.network], entry.twin))
+    return TrainedNetworks(specs, states, tuple(log))
+
+
+def _padded_work(members: Sequence[Member]) -> float:
+    """Multiplications per example and gate of LSTMs that are all computed as wide as the widest."""
+    width = max((member.spec.options["cells"] for member in members), default=0.0)
+    return sum(member.spec.options["steps"] for member in members) * width * (width + FEATURE_COUNT)
 
 
 def lstm_spec(length: int, twins: int, dropout: float) -> NetworkSpec:

@@ -8,14 +8,17 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import torch
 
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
 from warning.errors import ModelError
 from warning.forecasting.examples import gather_examples
+from warning.forecasting.networks import build_twin
 from warning.forecasting.scaling import fit_scale
-from warning.forecasting.training import Batches, choose_device, train
-from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingSettings
+from warning.forecasting.stacked import stacked
+from warning.forecasting.training import Fitting, Rows, choose_device, run, train
+from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingSettings, merged
 
 SeriesMaker = Callable[..., ReadingSeries]
 Histories = dict[str, tuple[ReadingSeries, SiteSplit]]
@@ -146,10 +149,76 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         choose_device("cuda")
 
 
-def test_every_epoch_sees_every_example_once_in_a_new_order(histories: Histories) -> None:
+def test_a_member_is_handed_its_own_rows_and_the_days_that_it_reads(histories: Histories) -> None:
     learn, _ = gather_examples(histories, 6, 10**6, 0)
-    batches = Batches(learn, 6, 100, 7, "cpu")
-    first, second = ([int(x) for batch in batches for x in batch[1][:, 0] * 1e6] for _ in range(2))
-    assert sorted(first) == sorted(second)
-    assert first != second
-    assert len(first) == learn.sites.size
+    rows = torch.tensor([[5, 17, 3], [9, 0, 30]])
+    inputs, z, counts = Rows(learn, "cpu").take(rows, (6, 4))
+    assert inputs.shape == (2, 6, learn.inputs.shape[2], 3)
+    for member, days in enumerate((6, 4)):
+        for place, row in enumerate(rows[member]):
+            own = inputs[member, 6 - days :, :, place]
+            np.testing.assert_array_equal(own, learn.inputs[row, 6 - days :])
+            np.testing.assert_array_equal(z[member, :, place], learn.z[row])
+            np.testing.assert_array_equal(counts[member, :, place], learn.counts[row])
+
+
+def test_every_epoch_each_member_sees_every_example_once_in_an_order_of_its_own(
+    histories: Histories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, check = (Rows(part, "cpu") for part in gather_examples(histories, 5, 10**6, 0))
+    seen: list[torch.Tensor] = []
+    take = learn.take
+
+    def recorded(rows: torch.Tensor, steps: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+        seen.append(rows)
+        return take(rows, steps)
+
+    monkeypatch.setattr(learn, "take", recorded)
+    members = TINY.parts()[0]
+    stack = stacked([build_twin(member.spec) for member in members])
+    run(Fitting(members, stack, learn, check, 2, replace(TINY, max_epochs=2, patience=9)), lambda share: None)
+    first, second = torch.cat(seen, dim=1).chunk(2, dim=1)
+    for order in (*first, *second):
+        assert sorted(order.tolist()) == list(range(len(learn)))
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], second[0])
+
+
+def test_the_parts_hold_every_network_once_and_the_ensemble_is_halved_by_its_work() -> None:
+    settings = TrainingSettings()
+    cnns, long, short = settings.parts()
+    assert [member.spec.options["steps"] for member in (*long, *short)] == [
+        30,
+        25,
+        20,
+        17,
+        14,
+        12,
+        10,
+        8,
+        6,
+        4,
+    ]
+    assert len(long) == 2
+    assert [member.twin for member in cnns] == [0, 1, 2]
+    everyone = [member for part in settings.parts() for member in part]
+    assert len({member.seed for member in everyone}) == len(everyone) == 13
+    assert {member.spec.name for member in everyone} == {spec.name for spec in settings.specs()}
+
+
+@pytest.mark.parametrize("lengths", [(), (7,)])
+def test_an_ensemble_too_small_to_halve_is_no_reason_to_stop(lengths: tuple[int, ...]) -> None:
+    parts = TrainingSettings(lengths=lengths).parts()
+    assert [len(part) for part in parts] == [3, *(1 for _ in lengths)]
+
+
+def test_training_in_parts_gives_what_training_all_gives(
+    histories: Histories, trained: TrainedNetworks
+) -> None:
+    settings = replace(TINY, cnn_steps=5)  # no part reads more days than another's examples hold
+    whole = train(histories, settings)
+    shares = [train(histories, settings, None, [part]) for part in range(len(settings.parts()))]
+    together = merged(settings.specs(), shares)
+    assert together.log == whole.log
+    for name, array in flattened(whole).items():
+        np.testing.assert_array_equal(array, flattened(together)[name], err_msg=name)

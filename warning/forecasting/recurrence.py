@@ -1,0 +1,232 @@
+"""The arithmetic of stacked networks, forth and back: the LSTM through time, and convolutions.
+
+The way back is written out, and all that passes from one call to the next lies where it lay before, in
+views made once: on networks as small as these, finding memory and cutting it up costs as much as the
+arithmetic. Arrays have the axes (member, time, feature, row).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.autograd.function import once_differentiable
+
+BIASES = 2  # torch's LSTM has two that are added; each is trained, so both are kept
+
+
+def recur(inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
+    """Return the memory (k, n, rows) after the last day from inputs (k or 1, days, F, rows).
+
+    `weight` is (k, 4·n, 2 + F + n); rows are the input, forget, output and candidate gates, columns the two
+    biases, the inputs and the memory. `tape` was made for it.
+    """
+    memory: torch.Tensor = _Recurrence.apply(inputs, weight, tape)  # type: ignore[no-untyped-call]
+    return memory
+
+
+def convolve(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int) -> torch.Tensor:
+    """Return what of the convolutions along the days is above 0, (k, channels out, days', rows).
+
+    Inputs are (k, channels in, days, rows), weight (k, taps, channels out, channels in), bias (k, channels
+    out, 1); days' = days + 2 · padding + 1 − taps. One product per tap, over all days and rows.
+    """
+    found: torch.Tensor = _Convolution.apply(inputs, weight, bias, padding)  # type: ignore[no-untyped-call]
+    return found
+
+
+class Step(NamedTuple):
+    """One step of the members that have begun, as views; n cells, k members, rows last.
+
+    `read` (k, 2 + F + n) is what the gates read: ones, inputs, memory before the step. `gates` (k, 4·n)
+    are input, forget, output (together `sigmoids`) and candidate. `factors` are candidate and cells before,
+    which `opening`, input and forget, let through; `squashed` is tanh of the cells after. The rest is for
+    the way back: gradients named after what they are of, and room for one product.
+    """
+
+    members: int
+    read: torch.Tensor
+    gates: torch.Tensor
+    sigmoids: torch.Tensor
+    opening: torch.Tensor
+    input: torch.Tensor
+    forget: torch.Tensor
+    output: torch.Tensor
+    candidate: torch.Tensor
+    factors: torch.Tensor
+    cells_before: torch.Tensor
+    cells: torch.Tensor
+    squashed: torch.Tensor
+    memory: torch.Tensor
+    read_transposed: torch.Tensor
+    d_gates: torch.Tensor
+    d_sigmoids: torch.Tensor
+    d_opening: torch.Tensor
+    d_opening_twofold: torch.Tensor
+    d_output: torch.Tensor
+    d_candidate: torch.Tensor
+    d_cells: torch.Tensor
+    d_cells_twofold: torch.Tensor
+    d_memory: torch.Tensor
+    d_before: torch.Tensor
+    product: torch.Tensor
+
+
+class Tape:
+    """Where a stack of LSTMs works and leaves what the way back needs, for one number of rows.
+
+    Where a member has not begun, memory, cells and gradients are 0 and nothing is ever written.
+    """
+
+    def __init__(self, weight: torch.Tensor, steps: Sequence[int], features: int, rows: int) -> None:
+        members, n, days = len(steps), weight.shape[1] // 4, steps[0]
+        self.weight_like = (weight.dtype, weight.device, weight.shape)
+        self.first = BIASES + features
+        zeros = weight.detach().new_zeros
+        self.read = zeros(members, days + 1, self.first + n, rows)
+        self.read[:, :, :BIASES] = 1
+        self.gates = zeros(members, days + 1, 5 * n, rows)
+        self.squashed = zeros(members, days, n, rows)
+        self.d_read = zeros(members, days + 1, features + n, rows)
+        self.d_gates = zeros(members, 4 * n, rows)
+        self.d_cells, self.product = zeros(members, n, rows), zeros(members, n, rows)
+        begun = [sum(count >= days - t for count in steps) for t in range(days)]
+        self.steps = [self._step(t, members, n) for t, members in enumerate(begun)]
+
+    def suits(self, weight: torch.Tensor) -> bool:
+        return self.weight_like == (weight.dtype, weight.device, weight.shape)
+
+    def _step(self, t: int, k: int, n: int) -> Step:
+        z, d_z, d_cells = self.gates[:k, t], self.d_gates[:k], self.d_cells[:k]
+        features = self.first - BIASES
+        return Step(
+            members=k,
+            read=self.read[:k, t],
+            gates=z[:, : 4 * n],
+            sigmoids=z[:, : 3 * n],
+            opening=z[:, : 2 * n],
+            input=z[:, :n],
+            forget=z[:, n : 2 * n],
+            output=z[:, 2 * n : 3 * n],
+            candidate=z[:, 3 * n : 4 * n],
+            factors=z[:, 3 * n :],
+            cells_before=z[:, 4 * n :],
+            cells=self.gates[:k, t + 1, 4 * n :],
+            squashed=self.squashed[:k, t],
+            memory=self.read[:k, t + 1, self.first :],
+            read_transposed=self.read[:k, t].transpose(1, 2),
+            d_gates=d_z,
+            d_sigmoids=d_z[:, : 3 * n],
+            d_opening=d_z[:, : 2 * n],
+            d_opening_twofold=d_z[:, : 2 * n].view(k, 2, n, -1),
+            d_output=d_z[:, 2 * n : 3 * n],
+            d_candidate=d_z[:, 3 * n :],
+            d_cells=d_cells,
+            d_cells_twofold=d_cells.unsqueeze(1),
+            d_memory=self.d_read[:k, t + 1, features:],
+            d_before=self.d_read[:k, t],
+            product=self.product[:k],
+        )
+
+
+class _Recurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
+        tape.read[:, :-1, BIASES : tape.first] = inputs
+        own = {step.members: weight[: step.members] for step in tape.steps}
+        for step in tape.steps:
+            _step_forth(step, own[step.members])
+        ctx.tape, ctx.weight = tape, weight
+        return tape.read[:, -1, tape.first :].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_memory: torch.Tensor) -> Any:
+        tape, weight = ctx.tape, ctx.weight
+        features = tape.first - BIASES
+        to_inputs = ctx.needs_input_grad[0]
+        skipped = 0 if to_inputs else features
+        onto = weight.detach()[:, :, BIASES + skipped :].transpose(1, 2)
+        d_weight = torch.zeros_like(weight)
+        own = {step.members: (d_weight[: step.members], onto[: step.members]) for step in tape.steps}
+        tape.d_cells.zero_()
+        tape.d_read[:, -1, features:] = d_memory
+        for step in reversed(tape.steps):
+            _step_back(step)
+            d_own, onto_own = own[step.members]
+            d_own.baddbmm_(step.d_gates, step.read_transposed)
+            torch.bmm(onto_own, step.d_gates, out=step.d_before[:, skipped:])
+        return tape.d_read[:, :-1, :features] if to_inputs else None, d_weight, None
+
+
+def _step_forth(step: Step, weight: torch.Tensor) -> None:
+    """The LSTM's equations: c' = f·c + i·g, memory = o · tanh(c')."""
+    torch.bmm(weight, step.read, out=step.gates)
+    step.sigmoids.sigmoid_()
+    step.candidate.tanh_()
+    torch.mul(step.forget, step.cells_before, out=step.cells)
+    step.cells.addcmul_(step.input, step.candidate)
+    torch.tanh(step.cells, out=step.squashed)
+    torch.mul(step.output, step.squashed, out=step.memory)
+
+
+def _step_back(step: Step) -> None:
+    """From `d_memory` and `d_cells` after the step to `d_gates` before squashing and `d_cells` before it.
+
+    s' = s − s² for the three sigmoids, g' = 1 − g² for the candidate; o − memory · tanh(c) = o · tanh'(c).
+    """
+    torch.addcmul(step.output, step.memory, step.squashed, value=-1, out=step.product)
+    step.d_cells.addcmul_(step.d_memory, step.product)
+    torch.addcmul(step.sigmoids, step.sigmoids, step.sigmoids, value=-1, out=step.d_sigmoids)
+    torch.mul(step.d_memory, step.squashed, out=step.product)
+    step.d_output.mul_(step.product)
+    step.d_opening.mul_(step.factors)
+    step.d_opening_twofold.mul_(step.d_cells_twofold)
+    torch.mul(step.input, step.candidate, out=step.product)
+    torch.addcmul(step.input, step.product, step.candidate, value=-1, out=step.d_candidate)
+    step.d_candidate.mul_(step.d_cells)
+    step.d_cells.mul_(step.forget)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
+    ) -> torch.Tensor:
+        k, _, days, rows = inputs.shape
+        taps, channels = weight.shape[1:3]
+        inputs = inputs.contiguous()
+        found = inputs.new_empty(k, channels, days + 2 * padding + 1 - taps, rows)
+        found.flatten(2).copy_(bias)
+        for tap, read, written in _overlaps(days, found.shape[2], taps, padding):
+            found[:, :, written].flatten(2).baddbmm_(weight[:, tap], inputs[:, :, read].flatten(2))
+        found.relu_()
+        ctx.save_for_backward(inputs, weight, found)
+        ctx.padding = padding
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_found: torch.Tensor) -> Any:
+        inputs, weight, found = ctx.saved_tensors
+        taps, days = weight.shape[1], inputs.shape[2]
+        d_found = d_found * found.sign()  # found is 0 or above
+        d_weight = torch.zeros_like(weight)
+        d_inputs = torch.zeros_like(inputs) if ctx.needs_input_grad[0] else None
+        for tap, read, written in _overlaps(days, found.shape[2], taps, ctx.padding):
+            d_tap, own = d_found[:, :, written].flatten(2), inputs[:, :, read].flatten(2)
+            d_weight[:, tap] = torch.bmm(d_tap, own.transpose(1, 2))
+            if d_inputs is not None:
+                d_inputs[:, :, read].flatten(2).baddbmm_(weight[:, tap].transpose(1, 2), d_tap)
+        return d_inputs, d_weight, d_found.flatten(2).sum(dim=2, keepdim=True), None
+
+
+def _overlaps(days: int, found: int, taps: int, padding: int) -> list[tuple[int, slice, slice]]:
+    """Return for each tap which days it reads and which it writes to: day t reads t + tap − padding."""
+    overlaps = []
+    for tap in range(taps):
+        shift = tap - padding
+        first, end = max(0, -shift), min(found, days - shift)
+        overlaps.append((tap, slice(first + shift, end + shift), slice(first, end)))
+    return overlaps
