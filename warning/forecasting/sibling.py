@@ -36,6 +36,10 @@ class Sibling:
             env={**os.environ, PARENT: str(os.getpid())},
         )
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def answer(self) -> tuple[dict[str, Any], Arrays]:
         """Wait for the result; raises ForecastError where the worker ended without one."""
         status = self._process.wait()

@@ -14,6 +14,7 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
+from warning.forecasting import worker
 from warning.forecasting.exchange import (
     ForecastAnswer,
     ForecastJob,
@@ -32,11 +33,12 @@ from warning.forecasting.exchange import (
     unpack_train_job,
     write_folder,
 )
-from warning.forecasting.forecaster import ForecasterSettings, ForecastRequest, hindcast
+from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest, hindcast
 from warning.forecasting.model import NetworkSpec
 from warning.forecasting.pool import operational
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
+from warning.forecasting.sibling import Sibling
 from warning.forecasting.split import BACKTEST, OPERATION, SplitRule
 from warning.forecasting.trainer import TrainingHistory, train_model
 from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingLog, TrainingSettings
@@ -104,11 +106,13 @@ def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site:
 
 def test_a_training_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
     split = SiteSplit(site.scale, date(2021, 1, 1), date(2021, 6, 1))
-    job = TrainJob({"alder": TrainSite(site.series, split, None)}, TrainingSettings(seed=5), WeightRule())
+    sites = {"alder": TrainSite(site.series, split, None)}
+    job = TrainJob(sites, TrainingSettings(seed=5), WeightRule(), parts=(0, 2))
     write_folder(tmp_path, "job", *pack_train_job(job))
     arrived = unpack_train_job(*read_folder(tmp_path, "job"))
     assert arrived.settings == job.settings
     assert arrived.rule == job.rule
+    assert arrived.parts == job.parts
     assert arrived.sites["alder"].split == split
     assert_same_series(site.series, arrived.sites["alder"].series)
 
@@ -165,6 +169,85 @@ def test_without_a_dam_to_learn_from_training_says_why(
     with pytest.raises(ModelError, match="young: too little history"):
         train_model({"young": young}, TrainingSettings(), Registry(tmp_path), now)
     assert Registry(tmp_path).active() is None
+
+
+TINY = TrainingSettings(
+    max_epochs=2, lengths=(3, 5), cnn_steps=6, cnn_channels=4, cnn_cells=4, cnn_twins=1, device="cpu"
+)
+
+
+def train_job(fleet: Fleet) -> TrainJob:
+    sites = {}
+    for name, request in fleet.items():
+        train_end, validation_end = OPERATION.ends(request.series.days)
+        scale = fit_scale(request.series, request.variable, train_end)
+        split = SiteSplit(scale, train_end, validation_end)
+        sites[name] = TrainSite(request.series, split, request.bounds)
+    return TrainJob(sites, TINY, WeightRule())
+
+
+def test_two_workers_train_what_one_does_and_find_the_same_skill(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A real second worker; the networks agree to the last bit, whichever worker trained them."""
+    answers = []
+    for cores in (1, 2):
+        monkeypatch.setattr(worker, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(worker, "DAYS_WORTH_SHARING", 1)
+        answers.append(worker.train(train_job(fleet), tmp_path))
+    alone, shared = answers
+    assert "training cnn_lstm" in capfd.readouterr().out  # by the one that worked alone
+    assert shared.skill == alone.skill
+    assert list(shared.skill) == list(fleet)
+    assert shared.networks.log == alone.networks.log
+    assert shared.networks.specs == alone.networks.specs
+    for name, state in alone.networks.states.items():
+        for parameter, values in state.items():
+            np.testing.assert_array_equal(values, shared.networks.states[name][parameter])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_trainings_with_one_seed_give_equal_forecasts(
+    fleet: Fleet, tiny_registry: Path, tmp_path: Path, now: datetime
+) -> None:
+    histories = {
+        name: TrainingHistory(
+            series=request.series,
+            variable=request.variable,
+            bounds={},
+            limits=ScreeningLimits(),
+            train_end=OPERATION.ends(request.series.days)[0],
+            validation_end=OPERATION.ends(request.series.days)[1],
+        )
+        for name, request in fleet.items()
+    }
+    again = train_model(histories, TINY, Registry(tmp_path), now, time_limit_s=120)
+    settings = ForecasterSettings(device="cpu", time_limit_s=60)
+    one, other = (Forecaster(Registry(d), settings)(fleet, now) for d in (tiny_registry, tmp_path))
+    assert {forecast.model_id for forecast in one.forecasts.values()} == {again.model_id}
+    for name, forecast in one.forecasts.items():
+        np.testing.assert_array_equal(forecast.quantiles, other.forecasts[name].quantiles)
+        np.testing.assert_array_equal(forecast.mean, other.forecasts[name].mean)
+
+
+def test_a_second_worker_that_fails_is_said_and_leaves_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        pytest.raises(ForecastError, match="second worker ended with status 1"),
+        Sibling(tmp_path, {"job": "no such job"}, {}) as sibling,
+    ):
+        sibling.answer()
+    assert "KeyError" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_worker_ends_with_the_first_ones_failure(fleet: Fleet, tmp_path: Path) -> None:
+    endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
+    with pytest.raises(ModelError), Sibling(tmp_path, *pack_train_job(endless)) as sibling:
+        raise ModelError("the first worker's part failed")
+    assert sibling.ended
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_worker_wants_exactly_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
