@@ -10,11 +10,21 @@ import torch
 
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
-from warning.forecasting.model import Model
-from warning.forecasting.networks import load, predict_z
+from warning.forecasting.examples import Examples
+from warning.forecasting.features import FEATURE_COUNT
+from warning.forecasting.model import Model, NetworkSpec
+from warning.forecasting.networks import build_twin, load, predict_z
 from warning.forecasting.scaling import fit_scale
-from warning.forecasting.training import train
-from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingSettings
+from warning.forecasting.stacked import Stack, stacked
+from warning.forecasting.training import Fitting, Rows, run, train
+from warning.forecasting.training_plan import (
+    Member,
+    SiteSplit,
+    TrainedNetworks,
+    TrainingSettings,
+    cnn_lstm_spec,
+    lstm_spec,
+)
 
 pytestmark = [
     pytest.mark.gpu,
@@ -54,3 +64,63 @@ def test_cuda_and_cpu_give_the_same_forecasts(trained: TrainedNetworks) -> None:
     for name, z in on_cpu.items():
         # z·√lead is in daily changes
         np.testing.assert_allclose(z * leads, on_gpu[name] * leads, rtol=0, atol=1e-4, err_msg=name)
+
+
+def start(specs: tuple[NetworkSpec, ...]) -> Stack:
+    """A stack in float64 with parameters everywhere, from a fixed seed, on the CPU."""
+    torch.manual_seed(1)
+    networks = [build_twin(spec).double() for spec in specs]
+    for network in networks:
+        for parameter in network.parameters():
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+    return stacked(networks)
+
+
+STACKS = pytest.mark.parametrize(
+    "specs",
+    [tuple(lstm_spec(n, 1, 0.0) for n in (30, 14, 4)), (cnn_lstm_spec(14, 32, 3, 32, 3, 0.0),) * 3],
+    ids=["lstms", "cnns"],
+)
+
+
+@STACKS
+def test_a_stack_has_the_same_gradients_on_cuda_and_cpu(specs: tuple[NetworkSpec, ...]) -> None:
+    inputs = torch.randn(1, 30, FEATURE_COUNT, 64, dtype=torch.float64)
+    found = []
+    for device in ("cpu", "cuda"):
+        stack = start(specs).to(device)
+        (stack(inputs.to(device)) - 1).abs().mean().backward()
+        found.append([p.grad.cpu() for p in stack.parameters() if p.grad is not None])
+    assert found[0]
+    for on_cpu, on_gpu in zip(*found, strict=True):
+        torch.testing.assert_close(on_gpu, on_cpu, rtol=1e-9, atol=1e-12)
+
+
+@STACKS
+def test_stacked_training_reaches_the_same_losses_on_cuda_and_cpu(specs: tuple[NetworkSpec, ...]) -> None:
+    """In float64, where rounding cannot drive the two apart; members stop at different epochs."""
+    settings = TrainingSettings(max_epochs=8, patience=2, batch_size=64, learning_rate=0.02)
+    random = np.random.default_rng(5)
+    inputs = random.normal(size=(400, 30, FEATURE_COUNT))
+    z = inputs[:, -1, :7] + random.normal(size=(400, 7))
+    examples = Examples(inputs, z, np.ones((400, 7)), random.integers(0, 2, 400))  # type: ignore[arg-type]
+    members = [Member(spec, twin, twin) for twin, spec in enumerate(specs)]
+    found = []
+    for device in ("cpu", "cuda"):
+        rows = Rows(examples, device)
+        fitting = Fitting(members, start(specs), rows, rows, 2, settings)
+        run(fitting, lambda share: None)
+        found.append([best.losses for best in fitting.best])
+    for on_cpu, on_gpu in zip(*found, strict=True):
+        np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-6)
+
+
+def test_two_trainings_on_cuda_with_one_seed_give_equal_parameters(trained: TrainedNetworks) -> None:
+    series = dam()
+    split = SiteSplit(fit_scale(series, LEVEL, series.day(600)), series.day(600), series.day(750))
+    again = train({"alder": (series, split)}, TrainingSettings(max_epochs=3, device="cuda"))
+    for name, state in trained.states.items():
+        for parameter, values in state.items():
+            np.testing.assert_array_equal(
+                values, again.states[name][parameter], err_msg=f"{name} {parameter}"
+            )

@@ -54,13 +54,13 @@ def train(
     the loss stops being a number.
     """
     report = on_progress or _silent
-    everything = settings.parts()
+    device = choose_device(settings.device)
+    everything = settings.parts(halves=device == "cpu")
     chosen = [everything[i] for i in (range(len(everything)) if parts is None else parts)]
     report("gathering examples", 0.0)
     steps = max(int(member.spec.options["steps"]) for part in chosen for member in part)
     learn, check = gather_examples(histories, steps, settings.most_examples, settings.seed)
     sites = len(histories)
-    device = choose_device(settings.device)
     rows = Rows(learn, device), Rows(check, device)
     shares = []
     for done, part in enumerate(chosen):

@@ -66,11 +66,12 @@ class TrainingSettings:
         )
         return (*members, cnn)
 
-    def parts(self) -> tuple[tuple[Member, ...], ...]:
+    def parts(self, *, halves: bool = True) -> tuple[tuple[Member, ...], ...]:
         """Return the networks to train in the parts that each train as one: CNN-LSTMs, long and short LSTMs.
 
         Members of the ensemble stand in falling order of their days. They are divided so that the two
-        parts, each padded to its longest member, take about as long; the most work comes first.
+        parts, each padded to its longest member, take about as long; the most work comes first. Without
+        `halves` they stay together, which suits a GPU: padding costs nothing there, every step does.
         """
         pairs = [(spec, twin) for spec in self.specs() for twin in range(int(spec.options["twins"]))]
         members = [Member(spec, twin, self.seed + 1000 * i) for i, (spec, twin) in enumerate(pairs)]
@@ -78,6 +79,7 @@ class TrainingSettings:
         lstms = sorted(members[: len(members) - len(cnns)], key=lambda m: -m.spec.options["steps"])
         cuts = range(1, len(lstms) + 1)
         cut = min(cuts, key=lambda i: max(_padded_work(lstms[:i]), _padded_work(lstms[i:])), default=0)
+        cut = cut if halves else 0
         return tuple(part for part in (cnns, tuple(lstms[:cut]), tuple(lstms[cut:])) if part)
 
 

@@ -204,6 +204,7 @@ def test_the_parts_hold_every_network_once_and_the_ensemble_is_halved_by_its_wor
     everyone = [member for part in settings.parts() for member in part]
     assert len({member.seed for member in everyone}) == len(everyone) == 13
     assert {member.spec.name for member in everyone} == {spec.name for spec in settings.specs()}
+    assert settings.parts(halves=False) == (cnns, (*long, *short))
 
 
 @pytest.mark.parametrize("lengths", [(), (7,)])
