@@ -81,6 +81,7 @@ class Tape:
 
     def __init__(self, weight: torch.Tensor, steps: Sequence[int], features: int, rows: int) -> None:
         members, n, days = len(steps), weight.shape[1] // 4, steps[0]
+        self.calls = 0
         self.weight_like = (weight.dtype, weight.device, weight.shape)
         self.first = BIASES + features
         zeros = weight.detach().new_zeros
@@ -133,17 +134,20 @@ class Tape:
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
+        tape.calls += 1
         tape.read[:, :-1, BIASES : tape.first] = inputs
         own = {step.members: weight[: step.members] for step in tape.steps}
         for step in tape.steps:
             _step_forth(step, own[step.members])
-        ctx.tape, ctx.weight = tape, weight
+        ctx.tape, ctx.weight, ctx.call = tape, weight, tape.calls
         return tape.read[:, -1, tape.first :].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_memory: torch.Tensor) -> Any:
         tape, weight = ctx.tape, ctx.weight
+        if ctx.call != tape.calls:
+            raise RuntimeError("a later call has written over this one's tape: call backward before the next")
         features = tape.first - BIASES
         to_inputs = ctx.needs_input_grad[0]
         skipped = 0 if to_inputs else features

@@ -37,8 +37,8 @@ class Sibling:
         )
 
     @property
-    def ended(self) -> bool:
-        return self._process.poll() is not None
+    def pid(self) -> int:
+        return self._process.pid
 
     def answer(self) -> tuple[dict[str, Any], Arrays]:
         """Wait for the result; raises ForecastError where the worker ended without one."""

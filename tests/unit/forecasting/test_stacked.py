@@ -102,6 +102,15 @@ def test_members_out_of_order_are_refused() -> None:
         StackedLstm(lstms, [2, 5])
 
 
+def test_a_gradient_whose_tape_was_written_over_is_refused() -> None:
+    stack = stacked(networks(LSTMS))
+    inputs = torch.randn(1, 9, FEATURE_COUNT, 8, dtype=torch.float64)
+    first = stack(inputs).sum()
+    stack(inputs)
+    with pytest.raises(RuntimeError, match="backward before the next"):
+        first.backward()
+
+
 def test_networks_of_two_kinds_are_no_stack() -> None:
     with pytest.raises(TypeError, match="LstmNetwork', 'CnnLstmNetwork"):
         stacked(networks((LSTMS[0], CNNS[0])))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -246,8 +250,36 @@ def test_a_second_worker_ends_with_the_first_ones_failure(fleet: Fleet, tmp_path
     endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
     with pytest.raises(ModelError), Sibling(tmp_path, *pack_train_job(endless)) as sibling:
         raise ModelError("the first worker's part failed")
-    assert sibling.ended
+    with pytest.raises(ProcessLookupError):
+        os.kill(sibling.pid, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_worker_does_not_outlive_a_first_that_is_killed(fleet: Fleet, tmp_path: Path) -> None:
+    endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
+    write_folder(tmp_path, "job", *pack_train_job(endless))
+    program = (
+        "import pathlib, sys, time\n"
+        "from warning.forecasting.exchange import read_folder\n"
+        "from warning.forecasting.sibling import Sibling\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "print(Sibling(folder, *read_folder(folder, 'job')).pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    second = int(first.stdout.readline())
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    for _ in range(600):  # at most a minute on a busy machine
+        state = Path(f"/proc/{second}/stat")
+        if not state.exists() or state.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        signal.sigtimedwait([], 0.1)
+    pytest.fail("the second worker lives on")
 
 
 def test_the_worker_wants_exactly_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
