@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     from warning.clock import SystemClock
     from warning.errors import UsageError
     from warning.forecasting.training_plan import TrainingSettings
+    from warning.verification.report_json import report_json
+    from warning.verification.report_text import report_text
     from warning.verification.sites import Split
 
     try:
@@ -58,5 +60,5 @@ def run(options: argparse.Namespace) -> int:
             models=options.models,
             on_progress=progress,
         )
-    print(report.to_json() if options.json else report.text())
+    print(report_json(report) if options.json else report_text(report))
     return 0 if report.dams else 1

@@ -65,9 +65,23 @@ def crps_from_quantiles(quantiles: FloatArray, truth: FloatArray, levels: Sequen
     The integral is the trapezoidal rule over `levels` (rising, within 0 and 1), with a loss of 0 at the
     ends of the unit interval (Gneiting & Ranjan 2011, J. Bus. Econ. Stat. 29, 411-422, eq. 17).
     """
-    losses = pinball_losses(quantiles, truth, levels)
+    return crps_from_losses(pinball_losses(quantiles, truth, levels), levels)
+
+
+def crps_from_losses(losses: FloatArray, levels: Sequence[float]) -> float:
+    """The score of `crps_from_quantiles` from the mean pinball loss of each level (levels,)."""
     ends = np.concatenate([[0.0], losses, [0.0]])
     return float(2 * np.trapezoid(ends, np.concatenate([[0.0], levels, [1.0]])))
+
+
+def counts_below(quantiles: FloatArray, truth: FloatArray) -> tuple[int, ...]:
+    """How many truths (n,) lie at or below the quantile of each level, (levels,).
+
+    `quantiles` are (n, levels); counted where the truth and all quantiles are known. Of n truths whose
+    forecasts are calibrated, about τ n lie at or below the quantile of level τ.
+    """
+    known = np.isfinite(truth) & np.isfinite(quantiles).all(axis=1)
+    return tuple(int(n) for n in (truth[known, None] <= quantiles[known]).sum(axis=0))
 
 
 def coverage(lower: FloatArray, upper: FloatArray, truth: FloatArray) -> float:

@@ -25,9 +25,11 @@ from warning.forecasting.pool import PoolResult
 from warning.verification.scores import (
     ReliabilityRow,
     brier_score,
-    crps_from_quantiles,
+    counts_below,
+    crps_from_losses,
     mae,
     mae_ratio,
+    pinball_losses,
     reliability_table,
 )
 from warning.verification.sites import Site
@@ -49,10 +51,11 @@ class Band:
 class DamScores:
     """The scores of one dam on its test part; tuples are per lead (7,), in the variable's unit.
 
-    `ratios` holds MAE / MAE(persistence) by method. A target is high at or above `high_value`, the 95 %
-    quantile of the dam's believed readings: `high_band` counts high targets only, `brier` scores the
-    probability of one and `reliability` holds it against what happened. `flags` counts doubted readings
-    by variable and rule.
+    `ratios` holds MAE / MAE(persistence) by method. `pinball` is the mean loss and `below` the number of
+    targets at or below, per lead and level of QUANTILE_LEVELS, of `band.count` targets. A target is high
+    at or above `high_value`, the 95 % quantile of the dam's believed readings: `high_band` counts high
+    targets only, `brier` scores the probability of one and `reliability` holds it against what happened.
+    `flags` counts doubted readings by variable and rule.
     """
 
     id: str
@@ -67,6 +70,8 @@ class DamScores:
     persistence_mae: tuple[float, ...]
     ratios: Mapping[str, tuple[float, ...]]
     crps: tuple[float, ...]
+    pinball: tuple[tuple[float, ...], ...]
+    below: tuple[tuple[int, ...], ...]
     band: Band
     high_band: Band
     high_value: float
@@ -106,6 +111,7 @@ def score_site(site: Site, result: PoolResult) -> DamScores:
     happened = _reached(truth, high_value)
     probability = _high_probabilities(quantiles, high_value)
     said = _reached(persistence, high_value)
+    losses = [pinball_losses(quantiles[:, h], truth[:, h], QUANTILE_LEVELS) for h in range(HORIZON_DAYS)]
     return DamScores(
         id=site.id,
         variable=site.variable,
@@ -121,9 +127,9 @@ def score_site(site: Site, result: PoolResult) -> DamScores:
             name: tuple(mae_ratio(v[:, h], persistence[:, h], truth[:, h]) for h in range(HORIZON_DAYS))
             for name, v in methods.items()
         },
-        crps=tuple(
-            crps_from_quantiles(quantiles[:, h], truth[:, h], QUANTILE_LEVELS) for h in range(HORIZON_DAYS)
-        ),
+        crps=tuple(crps_from_losses(of_lead, QUANTILE_LEVELS) for of_lead in losses),
+        pinball=tuple(tuple(map(float, of_lead)) for of_lead in losses),
+        below=tuple(counts_below(quantiles[:, h], truth[:, h]) for h in range(HORIZON_DAYS)),
         band=_band(quantiles, truth),
         high_band=_band(quantiles, np.where(happened == 1, truth, math.nan)),
         high_value=high_value,

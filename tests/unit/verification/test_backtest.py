@@ -28,6 +28,8 @@ from warning.sources.tidy_csv import read_tidy
 from warning.verification.backtest import Hindcasts, cheap_hindcasts, run_backtest
 from warning.verification.forecasts_file import COLUMNS, quantile_column
 from warning.verification.report import BacktestReport
+from warning.verification.report_json import report_json
+from warning.verification.report_text import report_text
 from warning.verification.sites import Site, Split, infer_variable, site_from_record
 
 FIRST = date(2015, 1, 1)
@@ -146,6 +148,36 @@ def test_the_file_holds_what_was_scored(folder: Path, backtest: tuple[BacktestRe
     assert report.coverage() == pytest.approx(sum(inside) / len(inside))
 
 
+def test_the_losses_of_the_quantiles_are_those_of_the_file(
+    folder: Path, backtest: tuple[BacktestReport, Path]
+) -> None:
+    """Pinball loss, CRPS and shares below, taken from the file with naive loops."""
+    report, path = backtest
+    alder = report.dams[0]
+    truth = {r["date"]: float(r["level_m"]) for r in csv.DictReader((folder / "alder.csv").open())}
+    lead = 3
+    losses, below = dict.fromkeys(QUANTILE_LEVELS, 0.0), dict.fromkeys(QUANTILE_LEVELS, 0)
+    count = 0
+    for row in forecast_rows(path):
+        if (row["reservoir"], row["method"], row["lead_days"]) != ("alder", POOL, str(lead)):
+            continue
+        if (actual := truth.get(row["valid_on"])) is None:
+            continue
+        count += 1
+        for level in QUANTILE_LEVELS:
+            said = float(row[quantile_column(level)])
+            losses[level] += level * (actual - said) if actual >= said else (1 - level) * (said - actual)
+            below[level] += actual <= said
+    means = [losses[level] / count for level in QUANTILE_LEVELS]
+    assert alder.pinball[lead - 1] == pytest.approx(means, rel=1e-5)
+    assert alder.below[lead - 1] == tuple(below.values())
+    area, before = 0.0, (0.0, 0.0)
+    for point in [*zip(QUANTILE_LEVELS, means, strict=True), (1.0, 0.0)]:
+        area += (point[0] - before[0]) * (point[1] + before[1]) / 2
+        before = point
+    assert alder.crps[lead - 1] == pytest.approx(2 * area, rel=1e-5)
+
+
 def test_a_forecast_is_issued_on_every_test_day_with_a_reading(backtest: tuple[BacktestReport, Path]) -> None:
     report, path = backtest
     for dam in report.dams:
@@ -194,7 +226,7 @@ def test_the_same_folder_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
     paths = tmp_path / "a.csv", tmp_path / "b.csv"
     reports = [run_backtest(folder, read, cheap_hindcasts, forecasts_path=path) for path in paths]
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert reports[0].text().replace("a.csv", "b.csv") == reports[1].text()
+    assert report_text(reports[0]).replace("a.csv", "b.csv") == report_text(reports[1])
 
 
 def test_a_compressed_file_holds_the_same(folder: Path, tmp_path: Path) -> None:
@@ -238,7 +270,7 @@ def test_a_broken_dam_is_reported_and_stops_nothing(folder: Path, tmp_path: Path
     assert report.skipped.keys() == reasons.keys()
     for name, words in reasons.items():
         assert words in report.skipped[name]
-        assert f"{name}: skipped" in report.text()
+        assert f"{name}: skipped" in report_text(report)
 
 
 def test_a_dam_that_the_forecaster_leaves_out_is_reported(folder: Path) -> None:
@@ -272,18 +304,18 @@ def test_the_report_is_json_without_nan(backtest: tuple[BacktestReport, Path]) -
     def refuse(token: str) -> float:
         raise AssertionError(f"{token} is no JSON")
 
-    found = json.loads(report.to_json(), parse_constant=refuse)
+    found = json.loads(report_json(report), parse_constant=refuse)
     assert found["model_id"] == "m-test"
     assert found["mae_ratio_to_persistence"][POOL]["all"] == pytest.approx(report.ratio(POOL))
     assert [dam["forecast_variable"] for dam in found["dams"]] == ["level_m", "level_m", "storage_m3"]
     empty = BacktestReport(
         folder="x", model_id=None, dams=(), skipped={}, forecasts_path=None, forecast_rows=0
     )
-    assert json.loads(empty.to_json())["coverage_90"]["all"] is None
+    assert json.loads(report_json(empty))["coverage_90"]["all"] is None
 
 
 def test_the_text_says_what_was_inferred_and_doubted(backtest: tuple[BacktestReport, Path]) -> None:
-    text = backtest[0].text()
+    text = report_text(backtest[0])
     assert "alder: level (900 readings); 2015-01-01 to 2017-06-18" in text
     assert "cedar: storage (900 readings; no level)" in text
     assert "dams < 1 of 3" in text

@@ -11,7 +11,9 @@ from scipy.stats import norm  # type: ignore[import-untyped]
 from warning.domain.forecast import QUANTILE_LEVELS
 from warning.verification.scores import (
     brier_score,
+    counts_below,
     coverage,
+    crps_from_losses,
     crps_from_quantiles,
     geometric_mean,
     mae,
@@ -107,6 +109,46 @@ def test_crps_of_a_certain_forecast_is_its_absolute_error() -> None:
     assert found == pytest.approx(2.0, rel=2e-3)
 
 
+def test_crps_of_a_uniform_forecast_meets_the_closed_form() -> None:
+    """∫ (F(x) − 1{x ≥ y})² dx = y³/3 + (1 − y)³/3 for the uniform distribution on 0 to 1 and y within."""
+    levels = tuple(np.linspace(0.001, 0.999, 999))
+    for y in (0.0, 0.1, 0.5, 0.93):
+        found = crps_from_quantiles(np.array([levels]), np.array([y]), levels)
+        assert found == pytest.approx((y**3 + (1 - y) ** 3) / 3, rel=2e-3)
+
+
+def test_crps_equals_the_energy_form_of_an_ensemble() -> None:
+    """E|X − y| − ½ E|X − X'| (Gneiting & Raftery 2007, eq. 21), in loops over an ensemble's members."""
+    members = np.sort(np.random.default_rng(8).gamma(2.0, size=400))
+    levels = tuple((np.arange(400) + 0.5) / 400)
+    for y in (0.2, 1.9, 7.0):
+        to_truth = sum(abs(x - y) for x in members) / 400
+        apart = sum(abs(x - other) for x in members for other in members) / 400**2
+        found = crps_from_quantiles(members[None, :], np.array([y]), levels)
+        assert found == pytest.approx(to_truth - apart / 2, rel=5e-3)
+
+
+def test_crps_of_losses_is_the_area_under_them() -> None:
+    assert crps_from_losses(np.array([0.3, 0.6]), (0.25, 0.75)) == pytest.approx(
+        2 * (0.25 * 0.15 + 0.5 * 0.45 + 0.25 * 0.3)
+    )
+
+
+def test_truths_below_each_quantile_equal_a_naive_loop(pairs: tuple[np.ndarray, np.ndarray]) -> None:
+    _, truth = pairs
+    quantiles = np.sort(np.random.default_rng(6).normal(size=(200, 3)), axis=1)
+    quantiles[7, 1] = NAN
+    quantiles[9, 0] = truth[9]  # an edge counts
+    naive = [0, 0, 0]
+    for row, y in enumerate(truth):
+        if math.isnan(y) or any(math.isnan(q) for q in quantiles[row]):
+            continue
+        for level in range(3):
+            naive[level] += y <= quantiles[row, level]
+    assert counts_below(quantiles, truth) == tuple(naive)
+    assert counts_below(quantiles, np.full(200, NAN)) == (0, 0, 0)
+
+
 def test_coverage_counts_the_edges_and_skips_the_missing() -> None:
     lower, upper = np.zeros(5), np.array([1.0, 1.0, 1.0, 1.0, NAN])
     assert coverage(lower, upper, np.array([0.0, 1.0, 1.1, NAN, 0.5])) == pytest.approx(2 / 3)
@@ -115,6 +157,29 @@ def test_coverage_counts_the_edges_and_skips_the_missing() -> None:
 def test_brier_equals_a_hand_worked_case() -> None:
     found = brier_score(np.array([0.9, 0.2, 0.5]), np.array([1.0, 0.0, 1.0]))
     assert found == pytest.approx((0.01 + 0.04 + 0.25) / 3)
+
+
+def test_brier_of_finleys_tornadoes() -> None:
+    """Finley 1884: 28 foretold, 72 false alarms, 23 missed and 2680 rightly not foretold, of 2803."""
+    said = np.repeat([1.0, 1.0, 0.0, 0.0], (28, 72, 23, 2680))
+    came = np.repeat([1.0, 0.0, 1.0, 0.0], (28, 72, 23, 2680))
+    assert brier_score(said, came) == pytest.approx((72 + 23) / 2803)
+    assert brier_score(np.zeros(2803), came) == pytest.approx(
+        51 / 2803
+    )  # "never" scores better, as Gilbert saw
+
+
+def test_brier_is_what_murphys_parts_of_the_reliability_table_add_up_to() -> None:
+    """Murphy 1973, J. Appl. Meteor. 12, 595-600: reliability − resolution + uncertainty."""
+    rng = np.random.default_rng(7)
+    probability = rng.choice([0.05, 0.25, 0.65, 0.95], size=2000)
+    happened = (rng.uniform(size=2000) < probability**1.3).astype(float)
+    rows = [row for row in reliability_table(probability, happened) if row.count]
+    climate = happened.mean()
+    reliability = sum(r.count * (r.mean_probability - r.frequency) ** 2 for r in rows) / 2000
+    resolution = sum(r.count * (r.frequency - climate) ** 2 for r in rows) / 2000
+    expected = reliability - resolution + climate * (1 - climate)
+    assert brier_score(probability, happened) == pytest.approx(expected)
 
 
 def test_the_reliability_table_equals_a_naive_loop() -> None:
