@@ -215,7 +215,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, d_found: torch.Tensor) -> Any:
         inputs, weight, found = ctx.saved_tensors
         taps, days = weight.shape[1], inputs.shape[2]
-        d_found = d_found * found.sign()  # found is 0 or above
+        d_found = torch.mul(d_found, found.sign(), out=torch.empty_like(found))  # found is 0 or above
         d_weight = torch.zeros_like(weight)
         d_inputs = torch.zeros_like(inputs) if ctx.needs_input_grad[0] else None
         for tap, read, written in _overlaps(days, found.shape[2], taps, ctx.padding):
