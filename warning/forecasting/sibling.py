@@ -13,13 +13,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
+from warning.child import PARENT
 from warning.errors import ForecastError
 from warning.forecasting.exchange import Arrays, read_folder, write_folder
-
-PARENT: Final = "DAM_WARNING_PARENT"
-"""Environment variable with the process id of whoever waits for the answer."""
 
 
 class Sibling:
