@@ -250,7 +250,10 @@ class Oracle:
         return faults.quiet("mail", SETTLED) and faults.quiet(f"mail:{address}", SETTLED)
 
     def _check_calm(self, now: datetime, dam: Dam, value: float, faults: Faults) -> None:
-        """After days below what clears a severity, nobody may believe that it stands."""
+        """After days below what clears a severity, nobody may believe that it stands.
+
+        Unless the clock was wrong lately: by it, the water of another day was warned of.
+        """
         self._believed_days[dam.id] += 1
         patience = dam.clear_after_days + 1 + (FORECAST_DAYS if dam.forecast else 0)
         for severity in SEVERITIES:
@@ -262,7 +265,7 @@ class Oracle:
             if person.refused or not person.watches(dam.id):
                 continue
             for address in person.addresses:
-                if self._reached(address, faults):
+                if self._reached(address, faults) and faults.quiet("clock", timedelta(days=2)):
                     self._check_belief(now, person, address, dam, patience)
                     self._check_reminded(now, person, address, dam, faults)
 
