@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import asdict
 from datetime import date, time
 from pathlib import Path
@@ -116,6 +117,8 @@ def test_the_commented_sample_is_sound_as_it_stands(folder: Path) -> None:
     block = "".join(re.findall(r"^#   (.*\n)", table, re.MULTILINE))
     path = folder / "warning.toml"
     path.write_text(path.read_text().replace(INFLUXDB_SOURCE, f"\n[source]\n{block}\n"))
+    (folder / "secrets").mkdir()
+    shutil.copy(folder / "influxdb-token", folder / "secrets")
     source = source_of(folder)
     assert source.fields.keys() == set(Variable)
     assert source.token == TOKEN
