@@ -112,9 +112,9 @@ class Service:
         self._scheduler.add_listener(self._heard_success, EVENT_JOB_EXECUTED)
         self._scheduler.add_listener(self._heard_error, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         self._scheduler.add_listener(self._heard_overrun, EVENT_JOB_MAX_INSTANCES)
+        self._book.armed(HEALTH_JOB, at_s)
         self._arm_all(now)
         self._arm_what_is_owed(now, at_s)
-        self._book.armed(HEALTH_JOB, at_s)
         self._scheduler.start()
         self._duties.open_endpoints(self.progress)
         self._notifier.ready()
@@ -173,8 +173,10 @@ class Service:
         """Arm everything from `now` on, by the plan in force; a job that runs goes on."""
         plan, duties = self._plan, self._duties
         self._arm_every(DELIVERY_JOB, plan.delivery_every_s, duties.deliver, now)
-        # what is owed begins before anybody is told that it has not been done
-        first_look = now + timedelta(seconds=HEALTH_EVERY_S)
+        # what is owed begins before people are told that it is not done; a clock that jumps on and on cannot
+        # put the look off for ever
+        waited_s = self._book.since_began_s(HEALTH_JOB, self._clock.monotonic_s())
+        first_look = now + timedelta(seconds=HEALTH_EVERY_S if waited_s <= LATE_S / 2 else 0)
         self._arm_every(HEALTH_JOB, HEALTH_EVERY_S, self._look_after_health, first_look)
         if plan.poll_every_s is not None:
             first = now + timedelta(seconds=plan.poll_every_s)
@@ -352,7 +354,8 @@ class Service:
         for overrun in self._book.overruns(at_s, self._plan.limits_s):
             if overrun.job_id in MUST_GO_ON:
                 return f"the job {overrun.job_id} does not come to its end"
-        if self._owed_since_s is not None and at_s - self._owed_since_s > LATE_S:
+        owed_s = 0.0 if self._owed_since_s is None else at_s - self._owed_since_s
+        if min(owed_s, self._book.since_began_s(CYCLE_JOB, at_s)) > LATE_S:
             return "a cycle that is due does not begin"
         if not self._book.is_running(HEALTH_JOB) and not self._book.since_began_s(HEALTH_JOB, at_s) <= (
             HEALTH_EVERY_S + LATE_S

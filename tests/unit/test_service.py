@@ -253,6 +253,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stage]]:
             notifier=notes,
             scheduler=scheduler,
             reload_asked=asked,
+            stop_deadline_s=0.2,
         )
         made.append(Stage(clock, duties, scheduler, notes, service, stop, asked))
         service.start()
@@ -349,6 +350,17 @@ def test_deliveries_go_on_at_once_after_a_jump_backwards(stage: Callable[..., St
     before = running.duties.calls.count("deliver")
     running.run_for(60)
     assert running.duties.calls.count("deliver") > before
+
+
+def test_a_clock_that_keeps_jumping_puts_no_look_at_the_health_off_for_ever(
+    stage: Callable[..., Stage],
+) -> None:
+    running = stage()
+    for _ in range(40):
+        running.clock.pass_by(50.0)
+        running.clock.present -= timedelta(minutes=10)
+        assert running.turn(), running.service.progress()
+    assert len(running.duties.told) >= 5
 
 
 def test_a_machine_that_slept_over_the_due_time_makes_up_for_it(stage: Callable[..., Stage]) -> None:
