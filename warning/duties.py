@@ -323,6 +323,7 @@ class Duties:
         except JournalError as error:
             self._tell_directly(error)
             raise
+        self._passing.told(self._known)
         self._unrecorded_looks, self._told_directly_s = 0, None
         self._prune(now)
 

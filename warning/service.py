@@ -300,7 +300,8 @@ class Service:
             self._arm_heartbeat(self._clock.now())
 
     def _look_after_health(self) -> None:
-        self._duties.look_after(self._troubles())
+        self._duties.look_after(found := self._troubles())
+        self._passing.told(found)
 
     def _troubles(self) -> tuple[Trouble, ...]:
         """Return what only this process knows to be wrong."""

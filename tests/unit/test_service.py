@@ -433,6 +433,28 @@ def test_a_record_that_cannot_be_read_is_told_and_a_cycle_is_tried(
     assert len(running.duties.cycles) == 1  # it ended, so this process knows of it
 
 
+def test_a_jump_that_no_record_took_is_told_once_one_does(
+    stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = stage()
+    look_after, full = FakeDuties.look_after, [True]
+
+    def kept(duties: FakeDuties, found: tuple[Trouble, ...]) -> None:
+        if full:
+            raise JournalError("the disk is full")
+        look_after(duties, found)
+
+    monkeypatch.setattr(FakeDuties, "look_after", kept)
+    running.turn()
+    running.clock.present += timedelta(hours=2)
+    running.run_for(3 * 3600)
+    full.clear()
+    running.run_for(2 * HEALTH_EVERY_S)
+    told = [{trouble.identity for trouble in found} for found in running.duties.told]
+    assert (TroubleKind.CLOCK, "jump") in told[0]
+    assert (TroubleKind.CLOCK, "jump") not in told[-1]
+
+
 def hanging(running: Stage, job_id: str) -> None:
     """As if a thread had begun the job and never came back."""
     running.service._book.began(job_id, running.clock.monotonic_s())

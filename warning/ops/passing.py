@@ -1,8 +1,10 @@
-"""Troubles of a moment that people should hear of once: they stand for an hour, then they are over."""
+"""Troubles of a moment that people should hear of once: they stand for an hour and until they are told."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,27 +14,47 @@ from warning.domain.troubles import Trouble, TroubleKind
 STANDS_FOR = timedelta(hours=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    trouble: Trouble
+    at: datetime
+    told: bool = False
+
+
 class PassingTroubles:
-    """What happened in the last hour, by kind and key."""
+    """What happened in the last hour, and what happened before and has not been told yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._noted: dict[tuple[TroubleKind, str], tuple[Trouble, datetime]] = {}
+        self._noted: dict[tuple[TroubleKind, str], _Noted] = {}
 
     def note(self, trouble: Trouble, now: datetime) -> bool:
         """Let `trouble` stand from `now` on; say whether it is news."""
         with self._lock:
-            news = (trouble.kind, trouble.key) not in self._noted
-            self._noted[(trouble.kind, trouble.key)] = (trouble, now)
+            news = trouble.identity not in self._noted
+            self._noted[trouble.identity] = _Noted(trouble, now)
             return news
 
+    def told(self, troubles: Iterable[Trouble]) -> None:
+        """Take it that `troubles` are on record to be told; one noted anew since then is not."""
+        with self._lock:
+            for trouble in troubles:
+                noted = self._noted.get(trouble.identity)
+                if noted is not None and noted.trouble == trouble:
+                    self._noted[trouble.identity] = replace(noted, told=True)
+
     def standing(self, now: datetime) -> tuple[Trouble, ...]:
-        """Return what stands as of `now`; what a clock that was set back dates later is over, too."""
+        """Return what stands as of `now`; what a clock that was set back dates later is over, too.
+
+        What could not be told, with the disk full for longer than an hour, stands until it is.
+        """
         with self._lock:
             self._noted = {
-                key: noted for key, noted in self._noted.items() if abs(now - noted[1]) < STANDS_FOR
+                identity: noted
+                for identity, noted in self._noted.items()
+                if not noted.told or abs(now - noted.at) < STANDS_FOR
             }
-            return tuple(trouble for trouble, _ in self._noted.values())
+            return tuple(noted.trouble for noted in self._noted.values())
 
 
 def clock_jumped(jump_s: float, now: datetime) -> Trouble:
