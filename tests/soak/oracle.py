@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -39,19 +39,36 @@ class Owed:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one mail said of a dam. One that is on no record has the number of the newest that is."""
+
+    at: datetime
+    number: int
+    rank: int
+    recorded: bool
+
+
 @dataclass(slots=True)
 class Belief:
     """What somebody believes of a dam: after each mail, by the newest alert's number."""
 
-    steps: list[tuple[datetime, int, int]] = field(default_factory=list)  # when, alert number, rank
+    steps: list[Step] = field(default_factory=list)
     watched: tuple[int, bool] = (0, True)
 
     def rank_at(self, at: datetime | None = None) -> int:
-        heard = [(number, rank) for when, number, rank in self.steps if at is None or when <= at]
-        return max(heard, default=(0, 0))[1]
+        return _newest_rank(step for step in self.steps if at is None or step.at <= at)
+
+    def rank_on_record(self) -> int:
+        """The rank that stands by what could be recorded alone."""
+        return _newest_rank(step for step in self.steps if step.recorded)
 
     def highest_since(self, since: datetime) -> int:
-        return max((rank for when, _, rank in self.steps if when >= since), default=0)
+        return max((step.rank for step in self.steps if step.at >= since), default=0)
+
+
+def _newest_rank(steps: Iterable[Step]) -> int:
+    return max(((step.number, step.rank) for step in steps), default=(0, 0))[1]
 
 
 class Faults(Protocol):
@@ -110,7 +127,7 @@ class Oracle:
             belief.watched = max(belief.watched, (mail.number, mail.title == "WATCHED AGAIN"))
         elif mail.title != "FINDING":
             self._check_repetition(mail, belief, faults)
-            belief.steps.append((mail.at, mail.number, RANK.get(mail.title.lower(), 0)))
+            belief.steps.append(Step(mail.at, mail.number, RANK.get(mail.title.lower(), 0), recorded=True))
 
     def _read_unnumbered(self, mail: Mail) -> None:
         """Only what could not be recorded has no number; whoever gets it knows all the same."""
@@ -120,8 +137,8 @@ class Oracle:
         self.counts["mails: sent directly, unrecorded"] += 1
         if mail.dam is not None and mail.title.lower() in RANK:
             steps = self._beliefs[mail.to, mail.dam].steps
-            newest = max((number for _, number, _ in steps), default=0)
-            steps.append((mail.at, newest, RANK[mail.title.lower()]))
+            newest = max((step.number for step in steps), default=0)
+            steps.append(Step(mail.at, newest, RANK[mail.title.lower()], recorded=False))
 
     def _is_copy(self, mail: Mail) -> bool:
         """A copy is allowed only of a mail whose sender could not know that it was taken."""
@@ -138,13 +155,16 @@ class Oracle:
         return True
 
     def _check_repetition(self, mail: Mail, belief: Belief, faults: Faults) -> None:
-        """A raise is news, and reminders are a day apart."""
-        stands = belief.rank_at()
+        """A raise is news, and reminders are a day apart.
+
+        What was sent directly while nothing could be recorded is raised on record once there is room again.
+        """
+        stands = belief.rank_on_record()
         told_as_news = not any(
             word in mail.words for word in ("update", "reminder", "lowered", "still stands")
         )
         told_as_news = told_as_news and _LOWERED_BY_SMS.search(mail.subject) is None
-        older = any(number > (mail.number or 0) for _, number, _ in belief.steps)
+        older = any(step.number > (mail.number or 0) for step in belief.steps)
         rank = RANK.get(mail.title.lower(), 0)
         if rank and told_as_news and rank <= stands and not older:
             self._violated(f"raised again while it stands: {mail.subject!r} to {mail.to}")
