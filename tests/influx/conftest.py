@@ -189,6 +189,11 @@ def _require_binary() -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_pictures(drawn_once: None) -> None:
+    """Cycles that run in this process spend no second on each picture."""
+
+
 @pytest.fixture(scope="session")
 def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
     """A server without authentication, shared by the session; each test makes its own database."""

@@ -142,3 +142,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         for dam in ("upper", "lower"):
             made.write_readings(dam, calm_levels())
         yield made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_pictures(drawn_once: None) -> None:
+    """Cycles that run in this process spend no second on each picture."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,18 +35,15 @@ class Demo:
         return subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
+def long_command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "warning", "demo", "--folder", str(folder / "world")]
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    folder = tmp_path_factory.mktemp("demo") / "world"
-    done = subprocess.run(
-        [sys.executable, "-m", "warning", "demo", "--folder", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+def demo(long_run: Any) -> Demo:
+    done = long_run.finished()
     assert done.returncode == 0, done.stderr
-    return Demo(folder, done.stdout)
+    return Demo(long_run.folder / "world", done.stdout)
 
 
 def test_the_demo_says_where_everything_lies(demo: Demo) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 KINDS = 31
 
 
-def test_a_month_of_every_fault_loses_no_warning_and_repeats_none() -> None:
+def long_command(folder: Path) -> list[str]:
     command = [sys.executable, str(HERE / "harness.py"), "--days", "25", "--seed", "106", "--short"]
-    command += ["--faults-per-day", "1.4"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return [*command, "--faults-per-day", "1.4"]
+
+
+def test_a_month_of_every_fault_loses_no_warning_and_repeats_none(long_run: Any) -> None:
+    done = long_run.finished()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "violations: 0" in done.stdout
     befell = set(re.findall(r"^  fault (\S+): \d+$", done.stdout, re.M))
