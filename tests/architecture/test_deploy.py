@@ -126,6 +126,33 @@ def test_what_python_lacks_is_said_in_words(
     assert not (clone.root / ".venv").exists()
 
 
+@pytest.mark.parametrize(
+    ("fails", "status", "ran"),
+    [
+        ("nothing", 0, 4),
+        ("pytest", 3, 4),
+        ("mypy", 1, 4),
+        ("lint-imports", 3, 3),
+        ("ruff", 3, 1),
+    ],
+)
+def test_every_check_counts_and_the_first_that_fails_is_the_last(
+    clone: Clone, fails: str, status: int, ran: int
+) -> None:
+    clone.call("demo")
+    asked = clone.root / "asked"
+    for tool in ("ruff", "lint-imports", "mypy", "pytest"):
+        does = 'echo "types are told"' if tool == "mypy" else f'echo {tool} "$@" >>"{asked}"'
+        path = clone.root / ".venv" / "bin" / tool
+        path.write_text(f"#!/bin/sh\n{does}\nexit {3 if tool == fails else 0}\n")
+        path.chmod(0o755)
+    result = clone.call("test", "-x")
+    assert result.returncode == status, result.stderr
+    every = ["ruff check", "ruff format --check", "lint-imports", "pytest -x"]
+    assert asked.read_text().splitlines() == every[:ran]
+    assert "types are told" in (result.stderr if fails == "mypy" else result.stdout)
+
+
 def test_the_script_stays_short_and_ci_runs_nothing_else(root: Path) -> None:
     assert len((root / "deploy" / "try").read_text(encoding="utf-8").splitlines()) <= 40
     ci = (root / ".ci" / "run").read_text(encoding="utf-8").splitlines()

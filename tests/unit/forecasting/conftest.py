@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -83,9 +84,11 @@ def fleet() -> dict[str, ForecastRequest]:
 
 
 @pytest.fixture(scope="session")
-def tiny_registry(fleet: dict[str, ForecastRequest], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry with one tiny model, really trained in the child for two epochs. Do not write to it."""
-    directory = tmp_path_factory.mktemp("registry")
+def tiny_registries(
+    fleet: dict[str, ForecastRequest], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Two registries with one tiny model each, really trained in a child for two epochs from one seed."""
+    directories = tmp_path_factory.mktemp("registry"), tmp_path_factory.mktemp("registry-again")
     histories = {}
     for name, request in fleet.items():
         train_end, validation_end = OPERATION.ends(request.series.days)
@@ -100,5 +103,16 @@ def tiny_registry(fleet: dict[str, ForecastRequest], tmp_path_factory: pytest.Te
     settings = TrainingSettings(
         max_epochs=2, lengths=(3, 5), cnn_steps=6, cnn_channels=4, cnn_cells=4, cnn_twins=1, device="cpu"
     )
-    train_model(histories, settings, Registry(directory), NOW, time_limit_s=120)
-    return directory
+
+    def train(directory: Path) -> None:
+        train_model(histories, settings, Registry(directory), NOW, time_limit_s=240)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(train, directories))
+    return directories
+
+
+@pytest.fixture(scope="session")
+def tiny_registry(tiny_registries: tuple[Path, Path]) -> Path:
+    """A registry with one tiny model. Do not write to it."""
+    return tiny_registries[0]

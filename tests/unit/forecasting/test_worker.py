@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -212,22 +213,16 @@ def test_two_workers_train_what_one_does_and_find_the_same_skill(
 
 
 def test_two_trainings_with_one_seed_give_equal_forecasts(
-    fleet: Fleet, tiny_registry: Path, tmp_path: Path, now: datetime
+    fleet: Fleet, tiny_registries: tuple[Path, Path], now: datetime
 ) -> None:
-    histories = {
-        name: TrainingHistory(
-            series=request.series,
-            variable=request.variable,
-            bounds={},
-            limits=ScreeningLimits(),
-            train_end=OPERATION.ends(request.series.days)[0],
-            validation_end=OPERATION.ends(request.series.days)[1],
-        )
-        for name, request in fleet.items()
-    }
-    again = train_model(histories, TINY, Registry(tmp_path), now, time_limit_s=120)
     settings = ForecasterSettings(device="cpu", time_limit_s=60)
-    one, other = (Forecaster(Registry(d), settings)(fleet, now) for d in (tiny_registry, tmp_path))
+    registries = [Registry(directory) for directory in tiny_registries]
+    first, again = (registry.active() for registry in registries)
+    assert first is not None
+    assert again is not None
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda registry: Forecaster(registry, settings)(fleet, now), registries)
+    assert one.forecasts.keys() == other.forecasts.keys() == fleet.keys()
     assert {forecast.model_id for forecast in one.forecasts.values()} == {again.model_id}
     for name, forecast in one.forecasts.items():
         np.testing.assert_array_equal(forecast.quantiles, other.forecasts[name].quantiles)
