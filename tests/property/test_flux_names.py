@@ -66,8 +66,8 @@ def test_a_string_literal_is_one_line_without_a_dollar(name: str) -> None:
     assert not re.search(r"[\x00-\x1f\x7f]", literal)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(NAMES, min_size=4, max_size=40))
+@settings(max_examples=12, deadline=None)  # each a start of node
+@given(st.lists(NAMES, min_size=12, max_size=80))
 def test_influxdatas_parser_reads_the_same_names_from_the_query(
     flux_verdicts: Callable[[Sequence[str]], list[Any]], names: list[str]
 ) -> None:

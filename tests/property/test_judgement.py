@@ -175,7 +175,7 @@ def test_a_judgement_without_a_forecast_says_so(record: list[Reading]) -> None:
     assert assess(DAM, readings_until(record, day), None, now=noon(day)).degraded
 
 
-@settings(STEADY, max_examples=200)
+@STEADY
 @given(RECORDS, POLICIES, st.integers(1, 3))
 def test_every_rise_of_severity_is_told_in_the_same_cycle(
     record: list[Reading], policy: AlertPolicy, cycles: int
@@ -186,7 +186,7 @@ def test_every_rise_of_severity_is_told_in_the_same_cycle(
             assert [a.severity for a in told] == [assessment.severity]
 
 
-@settings(STEADY, max_examples=200)
+@STEADY
 @given(RECORDS, POLICIES, st.integers(1, 3))
 def test_nothing_is_lowered_while_it_is_held_unwatched_or_doubted(
     record: list[Reading], policy: AlertPolicy, cycles: int
@@ -200,7 +200,7 @@ def test_nothing_is_lowered_while_it_is_held_unwatched_or_doubted(
                 assert rank(alert.severity) >= rank(assessment.holding)
 
 
-@settings(STEADY, max_examples=200)
+@STEADY
 @given(RECORDS, POLICIES, st.integers(1, 3))
 def test_a_cycle_speaks_at_most_once_of_severity_and_once_of_the_watch(
     record: list[Reading], policy: AlertPolicy, cycles: int
