@@ -6,6 +6,9 @@ weeks on the ten years known by then, which follows a dam whose regime changes. 
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +40,15 @@ _PENALTY = 3e-4
 _Z_DECIMALS = 6
 
 
+@dataclass(frozen=True, slots=True)
+class RidgeFits:
+    """Coefficients (features, 7), None where too little was known: of the part before the networks' and of
+    blocks of eight weeks, by the ordinal of the block's first day."""
+
+    once: FloatArray | None
+    again: Mapping[int, FloatArray | None]
+
+
 def fitted_once(series: ReadingSeries, scale: SiteScale, end_row: int, issue_rows: IndexArray) -> FloatArray:
     """Return z (N, 7) of the fit on what was known before `end_row`; NaN where that is too little."""
     design = _design(series, scale, np.arange(max(min(end_row, len(series)), _rows_needed(issue_rows))))
@@ -47,13 +59,41 @@ def fitted_again(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
     """Return z (N, 7), each block of eight weeks of the calendar fitted on what was known before it."""
     design = _design(series, scale, np.arange(_rows_needed(issue_rows)))
     origin = series.first_day.toordinal()
-    starts = (issue_rows + origin) // REFIT_DAYS * REFIT_DAYS - origin
+    starts = block_starts(scale, issue_rows + origin) - origin
     z = np.full((issue_rows.size, HORIZON_DAYS), np.nan)
     for start in np.unique(starts):
         chosen = starts == start
         coefficients = _fitted(_examples(series, scale, design, int(start)))
         z[chosen] = _answers(coefficients, design[issue_rows[chosen]])
     return z
+
+
+def block_starts(scale: SiteScale, ordinals: IndexArray) -> IndexArray:
+    """Return the ordinal on which the block of each day began.
+
+    Each dam has a phase of its own, made from its scale, so that a fleet does not refit on one day.
+    """
+    phase = zlib.crc32(struct.pack("<d", scale.daily_change)) % REFIT_DAYS
+    starts: IndexArray = (ordinals + phase) // REFIT_DAYS * REFIT_DAYS - phase
+    return starts
+
+
+def coefficients_before(series: ReadingSeries, scale: SiteScale, end_row: int) -> FloatArray | None:
+    """Return the fit (features, 7) on what was known before `end_row`, None where that is too little."""
+    design = _design(series, scale, np.arange(min(max(end_row, 0), len(series))))
+    return _fitted(_examples(series, scale, design, end_row))
+
+
+def answers_of(
+    fits: RidgeFits, series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return what `fitted_once` and `fitted_again` return, from fits made before."""
+    design = _design(series, scale, issue_rows)
+    starts = block_starts(scale, issue_rows + series.first_day.toordinal())
+    again = np.full((issue_rows.size, HORIZON_DAYS), np.nan)
+    for start in np.unique(starts):
+        again[starts == start] = _answers(fits.again[int(start)], design[starts == start])
+    return _answers(fits.once, design), again
 
 
 def _rows_needed(issue_rows: IndexArray) -> int:

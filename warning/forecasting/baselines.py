@@ -12,7 +12,7 @@ import numpy as np
 from warning.domain.forecast import HORIZON_DAYS, PERSISTENCE
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
-from warning.forecasting.autoregression import fitted_again, fitted_once
+from warning.forecasting.autoregression import RidgeFits, answers_of, fitted_again, fitted_once
 from warning.forecasting.features import base_values, z_to_values
 from warning.forecasting.known import known_column
 from warning.forecasting.model import SiteScale
@@ -41,6 +41,21 @@ def cheap_experts(
         DRIFT: _drift(series, scale, issue_rows),
         RIDGE: fitted_once(series, scale, series.row(fit_end), issue_rows),
         RIDGE_REFITTED: fitted_again(series, scale, issue_rows),
+    }
+    return {name: z_to_values(change, base, scale) for name, change in z.items()}
+
+
+def cheap_experts_from(
+    fits: RidgeFits, series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
+) -> dict[str, FloatArray]:
+    """Return what `cheap_experts` does, with the ridge as it was fitted before; it may lack the far past."""
+    base = base_values(series, scale.variable, issue_rows)
+    once, again = answers_of(fits, series, scale, issue_rows)
+    z = {
+        PERSISTENCE: np.zeros((issue_rows.size, HORIZON_DAYS)),
+        DRIFT: _drift(series, scale, issue_rows),
+        RIDGE: once,
+        RIDGE_REFITTED: again,
     }
     return {name: z_to_values(change, base, scale) for name, change in z.items()}
 

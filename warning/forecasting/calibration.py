@@ -34,6 +34,7 @@ UNLIKE_SHARE: Final = 0.05  # what conditions quite unlike today's still count
 FEWEST_SCORES: Final = 20
 FLOOD_RANKS: Final = (0.85, 0.95)  # where the flood guard sets in, and where it is complete
 FLOOD_GUARD: Final = 0.5
+SHARE_STEPS: Final = 250
 DEFAULT_SCORES: Final = -2.0 * np.sign(LEVELS - 0.5) * np.log(1 - np.abs(2 * LEVELS - 1))
 """Scores of a wide Laplace distribution, for a dam without enough errors of its own."""
 
@@ -54,10 +55,31 @@ class Hindcast:
     truth: FloatArray
     reference: FloatArray
 
+    def until(self, row: int) -> Hindcast:
+        """Return what was known of it before `row`."""
+        return Hindcast(self.mean[:row], self.spread[:row], self.base[:row], self.truth[:row], self.reference)
+
     def rank(self, values: FloatArray) -> FloatArray:
         """Return the share of the reference at or below each value; NaN stays NaN."""
         ranks = np.searchsorted(self.reference, values, side="right") / max(self.reference.size, 1)
         return np.where(np.isfinite(values), ranks, np.nan)
+
+    def visible(self, lead: int) -> BoolArray:
+        """Say which rows show the conditions that a score is kept with."""
+        spread = self.spread[:, lead - 1]
+        return np.isfinite(self.base) & np.isfinite(spread) & (spread > 0)
+
+    def kinds(self, lead: int) -> IndexArray:
+        """Return the kinds (2, rows) of the base's rank and of the spread on each row.
+
+        A kind is a step of a quarter of the width; the steps are fixed, so that a row's kind does not
+        depend on other rows.
+        """
+        visible = self.visible(lead)
+        position = np.where(visible, self.rank(np.where(visible, self.base, np.inf)), 0.0)
+        restless = np.log(np.where(visible, self.spread[:, lead - 1], 1.0))
+        steps = [position / (KIND_STEP * POSITION_WIDTH), restless / (KIND_STEP * SPREAD_WIDTH)]
+        return np.floor(np.stack(steps) + 0.5).astype(np.int16)
 
 
 def calibrated_quantiles(hindcast: Hindcast, rows: IndexArray) -> FloatArray:
@@ -67,79 +89,105 @@ def calibrated_quantiles(hindcast: Hindcast, rows: IndexArray) -> FloatArray:
     wide default.
     """
     quantiles = np.full((rows.size, HORIZON_DAYS, LEVELS.size), np.nan)
+    flood_values = flood_values_of(hindcast.reference)
     for lead in range(1, HORIZON_DAYS + 1):
-        scores = _LeadScores.of(hindcast, lead, int(rows.min()) if rows.size else 0)
+        scores = LeadScores(lead, scored(hindcast, lead, int(rows.min()) if rows.size else 0), flood_values)
+        kinds = hindcast.kinds(lead)
         for i, row in enumerate(rows):
             mean, spread = hindcast.mean[row, lead - 1], hindcast.spread[row, lead - 1]
             if np.isfinite(mean) and np.isfinite(spread):
-                quantiles[i, lead - 1] = scores.quantiles(int(row), mean, spread)
+                quantiles[i, lead - 1] = scores.quantiles(int(row), mean, spread, *kinds[:, row])
     return quantiles
 
 
 @dataclass(frozen=True, slots=True)
-class _LeadScores:
-    """The scores of one lead, ascending, with what they count for conditions of each kind.
+class ScoreTable:
+    """The scores of one lead, ascending: what a model keeps of a dam's past for its bands.
 
-    Conditions are looked up in steps (`_kinds`), so that the weights are made once and not for every row.
+    `issued` are issue rows, `positions` and `spreads` the kinds of the conditions then, `flood_share` says
+    how far into the flood ranks the target lay, 0 to 1. Scores and shares are rounded to single precision.
     """
 
-    lead: int
     scores: FloatArray
     issued: IndexArray
-    recency: FloatArray  # up to a factor that all weights share
-    near: FloatArray  # (kinds of position, scores)
-    alike: FloatArray  # (kinds of spread, scores)
-    positions: IndexArray  # the kind of each row
+    positions: IndexArray
     spreads: IndexArray
-    floods: IndexArray  # the scores whose target lay in the flood ranks …
-    flood_share: FloatArray  # … and how far, 0 to 1
-    flood_values: tuple[float, float]
+    flood_share: FloatArray
 
-    @classmethod
-    def of(cls, hindcast: Hindcast, lead: int, first_row: int) -> _LeadScores:
-        targets = np.full(hindcast.truth.shape, np.nan)
-        targets[:-lead] = hindcast.truth[lead:]
-        spread = hindcast.spread[:, lead - 1]
-        visible = np.isfinite(hindcast.base) & np.isfinite(spread) & (spread > 0)
-        spread = np.where(visible, spread, 1.0)
-        scores = (targets - hindcast.mean[:, lead - 1]) / spread
-        usable = np.isfinite(scores) & visible
-        usable[: max(0, first_row - LONGEST_MEMORY_DAYS - lead)] = False
-        issued = np.flatnonzero(usable)
-        issued = issued[np.argsort(scores[issued], kind="stable")]
-        positions = np.where(visible, hindcast.rank(np.where(visible, hindcast.base, np.inf)), 0.0)
-        position_kinds, near = _kinds(positions, issued, POSITION_WIDTH)
-        spread_kinds, alike = _kinds(np.log(spread), issued, SPREAD_WIDTH)
-        low, high = FLOOD_RANKS
-        flood_share = np.clip((hindcast.rank(targets[issued]) - low) / (high - low), 0, 1)
-        floods = np.flatnonzero(flood_share)
-        return cls(
-            lead=lead,
-            scores=scores[issued],
-            issued=issued,
-            recency=2.0 ** (issued / HALF_LIFE_DAYS),
-            near=near,
-            alike=alike,
-            positions=position_kinds,
-            spreads=spread_kinds,
-            floods=floods,
-            flood_share=flood_share[floods],
-            flood_values=_flood_values(hindcast.reference),
+    def joined(self, newer: ScoreTable) -> ScoreTable:
+        """Return both as one; all of `newer` were issued later."""
+        scores = np.concatenate((self.scores, newer.scores))
+        order = np.argsort(scores, kind="stable")
+        return ScoreTable(
+            scores[order],
+            np.concatenate((self.issued, newer.issued))[order],
+            np.concatenate((self.positions, newer.positions))[order],
+            np.concatenate((self.spreads, newer.spreads))[order],
+            np.concatenate((self.flood_share, newer.flood_share))[order],
         )
 
-    def quantiles(self, row: int, mean: float, spread: float) -> FloatArray:
-        """Return the quantiles (levels,) of the forecast `mean` issued on `row`."""
+
+def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int = 0) -> ScoreTable:
+    """Return all scores of `lead` that count for rows from `first_row` on; row 0 is called `origin`."""
+    targets = np.full(hindcast.truth.shape, np.nan)
+    targets[:-lead] = hindcast.truth[lead:]
+    visible = hindcast.visible(lead)
+    spread = np.where(visible, hindcast.spread[:, lead - 1], 1.0)
+    scores = single((targets - hindcast.mean[:, lead - 1]) / spread)
+    usable = np.isfinite(scores) & visible
+    usable[: max(0, first_row - LONGEST_MEMORY_DAYS - lead)] = False
+    issued = np.flatnonzero(usable)
+    issued = issued[np.argsort(scores[issued], kind="stable")]
+    share = flood_share(hindcast.rank(targets[issued]))
+    positions, spreads = hindcast.kinds(lead)[:, issued]
+    return ScoreTable(scores[issued], issued + origin, positions, spreads, share)
+
+
+def flood_share(ranks: FloatArray) -> FloatArray:
+    """Return how far each rank lies in the flood ranks, 0 to 1."""
+    low, high = FLOOD_RANKS
+    share: FloatArray = np.rint(np.clip((ranks - low) / (high - low), 0, 1) * SHARE_STEPS) / SHARE_STEPS
+    return share
+
+
+def single(values: FloatArray) -> FloatArray:
+    """Round to single precision, as a table on disk holds it."""
+    return values.astype(np.float32).astype(np.float64)
+
+
+class LeadScores:
+    """The scores of one lead, with what they count for conditions of each kind, made once per kind."""
+
+    def __init__(self, lead: int, table: ScoreTable, flood_values: tuple[float, float]) -> None:
+        self.lead = lead
+        self.table = table
+        self.flood_values = flood_values
+        self.recency = 2.0 ** (table.issued / HALF_LIFE_DAYS)  # up to a factor that all weights share
+        self.floods = np.flatnonzero(table.flood_share)
+        self._alike: dict[tuple[str, int], FloatArray] = {}
+
+    def quantiles(self, row: int, mean: float, spread: float, position: int, restless: int) -> FloatArray:
+        """Return the quantiles of a forecast issued on `row` under conditions of these kinds."""
         # what is not known yet must go, not get weight 0: interpolation would still look at it
-        known = self._known(self.issued, row)
+        known = self._known(self.table.issued, row)
         if np.count_nonzero(known) < FEWEST_SCORES:
             wide: FloatArray = mean + spread * DEFAULT_SCORES
             return wide
         recency = self.recency[known]
-        weights = recency * self.near[self.positions[row]][known] * self.alike[self.spreads[row]][known]
+        near, alike = self._likeness("positions", position), self._likeness("spreads", restless)
+        weights = recency * near[known] * alike[known]
         if not _effective_size(weights) >= FEWEST_SCORES:
             weights = recency
-        quantiles: FloatArray = mean + spread * _weighted_quantiles(self.scores[known], weights)
-        return self._guarded(quantiles, row, mean, spread)
+        found: FloatArray = mean + spread * _weighted_quantiles(self.table.scores[known], weights)
+        return self._guarded(found, row, mean, spread)
+
+    def _likeness(self, condition: str, kind: int) -> FloatArray:
+        """What each score counts for a row whose condition is of this kind."""
+        found = self._alike.get((condition, kind))
+        if found is None:
+            distances = KIND_STEP * (kind - getattr(self.table, condition))
+            found = self._alike[condition, kind] = np.exp(-0.5 * distances**2) + UNLIKE_SHARE
+        return found
 
     def _known(self, issued: IndexArray, row: int) -> BoolArray:
         """Which scores were known on `row`, and not too long ago."""
@@ -151,12 +199,11 @@ class _LeadScores:
         low, high = self.flood_values
         if not quantiles[-1] >= low:
             return quantiles
-        known = self._known(self.issued[self.floods], row)
-        floods = self.floods[known]
-        weights = self.recency[floods] * self.flood_share[known]
+        floods = self.floods[self._known(self.table.issued[self.floods], row)]
+        weights = self.recency[floods] * self.table.flood_share[floods]
         if not _effective_size(weights) >= FEWEST_SCORES:
             return quantiles
-        flooded = mean + spread * _weighted_quantiles(self.scores[floods], weights)
+        flooded = mean + spread * _weighted_quantiles(self.table.scores[floods], weights)
         reach = np.clip((flooded - low) / (high - low), 0, 1) if high > low else (flooded >= low) * 1.0
         share = np.where(LEVELS > 0.5, FLOOD_GUARD * reach, 0.0)
         raised = quantiles + share * np.maximum(flooded - quantiles, 0)
@@ -164,19 +211,8 @@ class _LeadScores:
         return rising
 
 
-def _kinds(values: FloatArray, issued: IndexArray, width: float) -> tuple[IndexArray, FloatArray]:
-    """Return the kind of each row's value, and what each score counts for each kind (kinds, scores).
-
-    A kind is a step of a quarter of `width`; the steps are fixed, so that a row's kind and what its past
-    counts for it do not depend on other rows.
-    """
-    steps = np.floor(values / (KIND_STEP * width) + 0.5)
-    present = np.unique(steps)
-    distances = KIND_STEP * (present[:, None] - steps[issued])
-    return np.searchsorted(present, steps), np.exp(-0.5 * distances**2) + UNLIKE_SHARE
-
-
-def _flood_values(reference: FloatArray) -> tuple[float, float]:
+def flood_values_of(reference: FloatArray) -> tuple[float, float]:
+    """Return the values where the flood guard sets in, and where it is complete."""
     if reference.size == 0:
         return np.inf, np.inf
     low, high = np.quantile(reference, FLOOD_RANKS)

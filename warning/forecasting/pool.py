@@ -6,7 +6,7 @@ one, and what stands in a row depends on nothing after its day.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -29,6 +29,7 @@ from warning.forecasting.baselines import DRIFT, RIDGE_REFITTED, cheap_experts
 from warning.forecasting.calibration import Hindcast, calibrated_quantiles
 from warning.forecasting.features import base_values, out_of_range, z_to_values
 from warning.forecasting.model import SiteScale
+from warning.forecasting.skill import skill_of_rows
 from warning.forecasting.weights import PUBLISHED, WeightRule, adaptive_weights, combine, known_errors
 
 CHEAP_POOL: Final = "cheap_experts"
@@ -42,7 +43,6 @@ PRIORS: Final = {PERSISTENCE: 0.1, DRIFT: 0.1, RIDGE_REFITTED: 3.0}
 Without it ten much alike members outvote the rest, and persistence, exact on every calm day, comes to the
 flood with more weight than it deserves. Chosen on the validation parts of twenty dams.
 """
-SKILL_WINDOW: Final = 365  # known targets
 RESTLESSNESS_HALF_LIFE: Final = 20.0  # readings
 LEAST_SPREAD: Final = 0.1  # daily changes
 WILDEST_CHANGE: Final = 30.0  # daily changes; a wilder day counts as this one
@@ -102,6 +102,59 @@ def operational(
 
     Raises ForecastError where there is no issue row, or the networks' answers do not fit the rows.
     """
+    past = replayed(series, scale, fit_end, networks_z, rule)
+    chosen = past.rows[-1:] if last_only else past.rows
+    hindcast, start = past.hindcast, int(past.rows[0])
+    lived_through = np.concatenate(([0], np.cumsum(past.unseen)[:-1]))
+    newness = newness_of(past.unseen, lived_through)[-chosen.size :]
+    quantiles = widened(calibrated_quantiles(hindcast, chosen), newness)
+    quantiles = inside(quantiles, hindcast.base[chosen], bounds)
+    persistence = past.cheap[PERSISTENCE]
+    origin = series.first_day.toordinal() + start
+    skill = skill_of_rows(hindcast.mean[start:], persistence[start:], hindcast.truth[start:], origin)
+    return PoolResult(
+        first_day=series.first_day,
+        rows=chosen,
+        base=hindcast.base[chosen],
+        experts={name: values[chosen] for name, values in past.experts.items()},
+        ensemble=_ensemble(past.networks, hindcast.truth, start, hindcast.mean.shape)[chosen],
+        weights=past.weights[chosen],
+        pooled=hindcast.mean[chosen],
+        mean=quantiles[:, :, quantiles.shape[2] // 2],
+        quantiles=quantiles,
+        skill=skill[chosen - start],
+        out_of_range=past.unseen[-chosen.size :],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One dam's past, lived through again, on the calendar of its series.
+
+    `rows` are the issue rows since the networks' training part, `unseen` says of each whether its inputs
+    lay beyond what was seen there.
+    """
+
+    rows: IndexArray
+    networks: Mapping[str, FloatArray]
+    cheap: Mapping[str, FloatArray]
+    weights: FloatArray
+    hindcast: Hindcast
+    unseen: BoolArray
+
+    @property
+    def experts(self) -> dict[str, FloatArray]:
+        return {**self.networks, **self.cheap}
+
+
+def replayed(
+    series: ReadingSeries,
+    scale: SiteScale,
+    fit_end: date,
+    networks_z: Mapping[str, FloatArray] | None,
+    rule: WeightRule,
+) -> Replayed:
+    """Forecast every day of a dam's past; the arguments are those of `operational`."""
     rows = issue_rows(series, scale.variable, fit_end)
     if rows.size == 0:
         raise ForecastError(f"no reading of {scale.variable} since {fit_end}: nothing to forecast from")
@@ -117,7 +170,10 @@ def operational(
     truth = series.trusted_at_once(scale.variable)
     start = int(rows[0])
     pooled, weights = _pool_all(networks, calendar, truth, start, rule)
-    spread = _spread(cheap, base, pooled[everything], everything, scale)
+    restless = restlessness(base, everything, scale)
+    spread = spread_of(
+        np.stack(list(cheap.values()), axis=2), pooled[everything], restless, scale.daily_change
+    )
     hindcast = Hindcast(
         mean=pooled,
         spread=_spread_out(spread, everything, len(series)),
@@ -125,23 +181,7 @@ def operational(
         truth=truth,
         reference=_reference(truth[:start]),
     )
-    chosen = rows[-1:] if last_only else rows
-    unseen = out_of_range(series, scale, rows)
-    quantiles = _widened(hindcast, chosen, unseen, rows)
-    quantiles = _inside(quantiles, hindcast.base[chosen], bounds)
-    return PoolResult(
-        first_day=series.first_day,
-        rows=chosen,
-        base=hindcast.base[chosen],
-        experts={name: values[chosen] for name, values in (networks | calendar).items()},
-        ensemble=_ensemble(networks, truth, start, pooled.shape)[chosen],
-        weights=weights[chosen],
-        pooled=pooled[chosen],
-        mean=quantiles[:, :, quantiles.shape[2] // 2],
-        quantiles=quantiles,
-        skill=_skill(pooled, calendar[PERSISTENCE], truth, start)[chosen],
-        out_of_range=unseen[-chosen.size :],
-    )
+    return Replayed(rows, networks, calendar, weights, hindcast, out_of_range(series, scale, rows))
 
 
 def forecast_of(
@@ -204,7 +244,8 @@ def _check_networks(networks_z: Mapping[str, FloatArray] | None, rows: IndexArra
             )
 
 
-def _priors(names: list[str]) -> FloatArray:
+def priors_of(names: Sequence[str]) -> FloatArray:
+    """What the weights of these experts count."""
     members = max(sum(name.startswith(NETWORK_PREFIX_LSTM) for name in names), 1)
     return np.array(
         [1 / members if name.startswith(NETWORK_PREFIX_LSTM) else PRIORS.get(name, 1.0) for name in names]
@@ -212,19 +253,19 @@ def _priors(names: list[str]) -> FloatArray:
 
 
 def _pool_all(
-    networks: dict[str, FloatArray],
-    calendar: dict[str, FloatArray],
+    networks: Mapping[str, FloatArray],
+    calendar: Mapping[str, FloatArray],
     truth: FloatArray,
     start: int,
     rule: WeightRule,
 ) -> tuple[FloatArray, FloatArray]:
     """Pool the cheap experts alone before row `start`, and everyone, with fresh weights, from there on."""
-    everyone = networks | calendar
+    everyone = {**networks, **calendar}
     experts = np.stack(list(everyone.values()), axis=2)
     pooled, weights = np.full(experts.shape[:2], np.nan), np.full(experts.shape, np.nan)
     cheap_part = np.stack(list(calendar.values()), axis=2)[:start]
-    pooled[:start] = _pooled(cheap_part, truth[:start], rule, _priors([*calendar]))[0]
-    pooled[start:], weights[start:] = _pooled(experts[start:], truth[start:], rule, _priors([*everyone]))
+    pooled[:start] = _pooled(cheap_part, truth[:start], rule, priors_of([*calendar]))[0]
+    pooled[start:], weights[start:] = _pooled(experts[start:], truth[start:], rule, priors_of([*everyone]))
     return pooled, weights
 
 
@@ -247,24 +288,23 @@ def _ensemble(
     return ensemble
 
 
-def _spread(
-    cheap: Mapping[str, FloatArray],
-    base: FloatArray,
-    pooled: FloatArray,
-    rows: IndexArray,
-    scale: SiteScale,
+def spread_of(
+    cheap: FloatArray, pooled: FloatArray, restless: FloatArray, daily_change: FloatArray | float
 ) -> FloatArray:
-    """How uncertain each forecast looks on its issue day: the dam's restlessness and the experts' quarrel."""
-    distances = np.stack(list(cheap.values()), axis=2) - pooled[:, :, None]
-    count = np.isfinite(distances).sum(axis=2)
+    """How uncertain each forecast looks on its issue day: the dam's restlessness and the experts' quarrel.
+
+    `cheap` is (…, 7, experts), `pooled` (…, 7), `restless` and `daily_change` one number a row.
+    """
+    distances = cheap - pooled[..., None]
+    count = np.isfinite(distances).sum(axis=-1)
     squares = np.where(np.isfinite(distances), distances, 0.0) ** 2
-    quarrel = np.sqrt(squares.sum(axis=2) / np.maximum(count, 1))
-    restless = _restlessness(base, rows, scale) + LEAST_SPREAD * scale.daily_change
-    spread: FloatArray = 0.5 * quarrel + restless[:, None] * np.sqrt(_LEADS)
+    quarrel = np.sqrt(squares.sum(axis=-1) / np.maximum(count, 1))
+    floor = np.asarray(restless + LEAST_SPREAD * daily_change)
+    spread: FloatArray = 0.5 * quarrel + floor[..., None] * np.sqrt(_LEADS)
     return spread
 
 
-def _restlessness(base: FloatArray, rows: IndexArray, scale: SiteScale) -> FloatArray:
+def restlessness(base: FloatArray, rows: IndexArray, scale: SiteScale) -> FloatArray:
     """Exponentially weighted mean of the base's absolute change per √day, row by row."""
     keep = 0.5 ** (1 / RESTLESSNESS_HALF_LIFE)
     mean, last_value, last_row = scale.daily_change, np.nan, 0
@@ -279,48 +319,26 @@ def _restlessness(base: FloatArray, rows: IndexArray, scale: SiteScale) -> Float
     return result
 
 
-def _widened(hindcast: Hindcast, chosen: IndexArray, unseen: BoolArray, rows: IndexArray) -> FloatArray:
-    """Calibrated quantiles, wider around their median where the inputs are such as were never seen."""
-    quantiles = calibrated_quantiles(hindcast, chosen)
-    lived_through = np.concatenate(([0], np.cumsum(unseen)[:-1]))[-chosen.size :]
-    newness = np.clip(1 - lived_through / UNSEEN_DAYS, 0, 1) * unseen[-chosen.size :]
+def newness_of(unseen: BoolArray, lived_through: IndexArray) -> FloatArray:
+    """Return how new inputs such as were never seen still are, 0 to 1."""
+    newness: FloatArray = np.clip(1 - lived_through / UNSEEN_DAYS, 0, 1) * unseen
+    return newness
+
+
+def widened(quantiles: FloatArray, newness: FloatArray) -> FloatArray:
+    """Return the quantiles (N, 7, levels), wider around their median where the inputs are new."""
     median = quantiles[:, :, quantiles.shape[2] // 2, None]
-    widened: FloatArray = median + (quantiles - median) * (1 + UNSEEN_WIDENING * newness)[:, None, None]
-    return widened
+    wider: FloatArray = median + (quantiles - median) * (1 + UNSEEN_WIDENING * newness)[:, None, None]
+    return wider
 
 
-def _inside(quantiles: FloatArray, base: FloatArray, bounds: Bounds | None) -> FloatArray:
+def inside(quantiles: FloatArray, base: FloatArray, bounds: Bounds | None) -> FloatArray:
+    """Return the quantiles kept inside `bounds`, widened to the base where that lies outside."""
     if bounds is None:
         return quantiles
     lower = np.fmin(bounds.lower, base)[:, None, None]
     upper = np.fmax(bounds.upper, base)[:, None, None]
     return np.clip(quantiles, lower, upper)
-
-
-def _skill(pooled: FloatArray, persistence: FloatArray, truth: FloatArray, start: int) -> FloatArray:
-    """MAE / MAE(persistence) of the last year of targets known on each row, since `start`."""
-    ours = np.abs(known_errors(pooled[start:, :, None], truth[start:]))[:, :, 0]
-    theirs = np.abs(known_errors(persistence[start:, :, None], truth[start:]))[:, :, 0]
-    skill = np.full(pooled.shape, np.nan)
-    for lead in range(pooled.shape[1]):
-        known = np.flatnonzero(np.isfinite(ours[:, lead]) & np.isfinite(theirs[:, lead]))
-        if known.size == 0:
-            continue
-        ratio = _recent_sum(ours[known, lead]) / _positive(_recent_sum(theirs[known, lead]))
-        newest = np.searchsorted(known, np.arange(len(ours)), side="right") - 1
-        skill[start:, lead] = np.where(newest >= 0, ratio[newest], np.nan)
-    return skill
-
-
-def _recent_sum(losses: FloatArray) -> FloatArray:
-    total = np.concatenate(([0.0], np.cumsum(losses)))
-    ends = np.arange(1, losses.size + 1)
-    recent: FloatArray = total[ends] - total[np.maximum(ends - SKILL_WINDOW, 0)]
-    return recent
-
-
-def _positive(values: FloatArray) -> FloatArray:
-    return np.where(values > 0, values, np.nan)
 
 
 def _reference(values: FloatArray) -> FloatArray:

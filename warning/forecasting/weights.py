@@ -84,6 +84,52 @@ def adaptive_weights(errors: FloatArray, rule: WeightRule) -> FloatArray:
     return weights
 
 
+@dataclass(frozen=True, slots=True)
+class WeightState:
+    """Where a rule stands: w before (6) (leads, members), and the window's losses (window, leads, members).
+
+    The newest losses come first; NaN where a member had none. Both may have more axes before the leads.
+    """
+
+    weight: FloatArray
+    losses: FloatArray
+
+
+def weight_state(errors: FloatArray, rule: WeightRule) -> WeightState:
+    """Return where `rule` stands after all of `errors` (rows, leads, members) from `known_errors`."""
+    _, leads, members = errors.shape
+    weight = np.zeros((leads, members))
+    losses = np.full((rule.window, leads, members), np.nan)
+    for lead in range(leads):
+        known = errors[np.isfinite(errors[:, lead]).any(axis=1), lead]
+        if len(known):
+            weight[lead] = _accumulated(_increments(known, rule), rule)[-1]
+            newest = known[::-1][: rule.window]
+            losses[: len(newest), lead] = _losses(newest, rule)
+    return WeightState(weight, losses)
+
+
+def continued_weights(state: WeightState, errors: FloatArray, rule: WeightRule) -> FloatArray:
+    """Return the weights (rows, …, leads, members) after `state`: `adaptive_weights` without the past."""
+    weight, losses = state.weight, state.losses
+    weights = np.empty(errors.shape)
+    for row, newest in enumerate(_losses(errors, rule)):
+        known = np.isfinite(newest).any(axis=-1, keepdims=True)
+        losses = np.where(known, np.concatenate((newest[None], losses[:-1])), losses)
+        total, mass = np.zeros(newest.shape), np.zeros(newest.shape)
+        for age, old in enumerate(losses):
+            present = np.isfinite(old)
+            total += rule.forgetting**age * np.where(present, old, 0.0)
+            mass += rule.forgetting**age * present
+        with np.errstate(invalid="ignore"):  # nothing is earned where nothing is known
+            grown = rule.decay * weight + rule.rate * _earned(total, mass)
+        weight = np.where(known, grown, weight)
+        sums = weight.sum(axis=-1, keepdims=True)
+        equal = np.full(weight.shape, 1.0 / weight.shape[-1])
+        weights[row] = np.divide(weight, sums, out=equal, where=sums > 0)
+    return weights
+
+
 def combine(forecasts: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return rule (2): the mean (rows, leads), and the weights that were used for it, which sum to 1.
 
@@ -100,9 +146,14 @@ def combine(forecasts: FloatArray, weights: FloatArray) -> tuple[FloatArray, Flo
     return mean, used
 
 
+def _losses(errors: FloatArray, rule: WeightRule) -> FloatArray:
+    losses: FloatArray = errors**2 if rule.squared else np.abs(errors)
+    return losses
+
+
 def _increments(errors: FloatArray, rule: WeightRule) -> FloatArray:
     """Rules (5) and (4): Δw (known errors, members); rows sum to 1."""
-    losses = errors**2 if rule.squared else np.abs(errors)
+    losses = _losses(errors, rule)
     present = np.isfinite(losses)
     losses = np.where(present, losses, 0.0)
     total, mass = np.zeros(losses.shape), np.zeros(losses.shape)
@@ -110,9 +161,14 @@ def _increments(errors: FloatArray, rule: WeightRule) -> FloatArray:
         kept = slice(None, len(losses) - age)
         total[age:] += rule.forgetting**age * losses[kept]
         mass[age:] += rule.forgetting**age * present[kept]
+    return _earned(total, mass)
+
+
+def _earned(total: FloatArray, mass: FloatArray) -> FloatArray:
+    """Rule (4) from the sums of rule (5) (…, members): losses, and what they count."""
     seen = mass > 0
     epsilon = np.divide(total, mass, out=np.full(total.shape, np.inf), where=seen)
-    least = epsilon.min(axis=1, keepdims=True)
+    least = epsilon.min(axis=-1, keepdims=True)
     # 1/ε times the row's least ε: (4) is the same, and nothing overflows however small the errors are
     ratios = np.divide(least, epsilon, out=np.zeros(epsilon.shape), where=epsilon > 0)
     inverse = np.where(least > 0, ratios, (epsilon == 0).astype(np.float64))

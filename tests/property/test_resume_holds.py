@@ -1,0 +1,154 @@
+"""A forecast from a standing and the readings since is that of the whole record, whatever that holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warning.domain.readings import RawReadings, ReadingSeries
+from warning.domain.reservoir import Bounds, ScreeningLimits
+from warning.domain.screening import screen
+from warning.domain.variables import FloatArray, Variable
+from warning.forecasting.model import SiteScale
+from warning.forecasting.pool import OPERATIONAL_RULE, PoolResult, issue_rows, operational, replayed
+from warning.forecasting.resume import Resumption, fits_needed, issue_rows_since, resumed, ridge_fits
+from warning.forecasting.scaling import fit_scale
+from warning.forecasting.standing import (
+    Standing,
+    context_start,
+    fingerprint,
+    from_arrays,
+    from_row,
+    standing_at,
+    standing_row,
+    to_arrays,
+)
+
+LEVEL = Variable.LEVEL_M
+FIRST_DAY = date(2019, 3, 1)
+BOUNDS = {LEVEL: Bounds(60.0, 140.0), Variable.INFLOW_M3S: Bounds(0.0, 5000.0)}
+NETWORKS = ("lstm_04", "lstm_08", "cnn_lstm")
+
+
+@dataclass(frozen=True)
+class Dam:
+    """FAKE networks, real everything else: a dam whose record may be cut on any day."""
+
+    raw: RawReadings
+    z: dict[str, FloatArray]
+    fit_end: date
+
+    def series(self, days: int) -> ReadingSeries:
+        return screen(self.raw.until(FIRST_DAY + timedelta(days=days - 1)), BOUNDS, ScreeningLimits())
+
+    def answers(self, series: ReadingSeries, rows: np.ndarray) -> dict[str, FloatArray]:
+        days = rows + series.row(series.first_day) + (series.first_day - FIRST_DAY).days
+        return {name: z[days] for name, z in self.z.items()}
+
+    def whole(self, series: ReadingSeries, scale: SiteScale) -> PoolResult:
+        rows = issue_rows(series, LEVEL, self.fit_end)
+        z = self.answers(series, rows)
+        return operational(series, scale, self.fit_end, z, bounds=BOUNDS[LEVEL], last_only=True)
+
+    def standing(self, series: ReadingSeries, scale: SiteScale) -> Standing | None:
+        z = self.answers(series, issue_rows(series, LEVEL, self.fit_end))
+        past = replayed(series, scale, self.fit_end, z, OPERATIONAL_RULE)
+        row = standing_row(past)
+        if row is None:
+            return None
+        return standing_at(row, series, scale, self.fit_end, past, OPERATIONAL_RULE)
+
+    def resumption(self, series: ReadingSeries, scale: SiteScale, standing: Standing) -> Resumption:
+        recent = from_row(series, context_start(series, standing.day))
+        rows = issue_rows_since(recent, scale, standing)
+        needed = fits_needed(recent, scale, standing, rows)
+        fits = ridge_fits(series, scale, standing, needed, {})
+        z = self.answers(recent, rows)
+        return Resumption(recent, scale, BOUNDS[LEVEL], standing, rows, z, fits)
+
+
+def make_dam(seed: int, days: int, gaps: float, nonsense: float, flow_ends: int) -> Dam:
+    random = np.random.default_rng(seed)
+    storms = random.exponential(1.0, days) * (random.random(days) < 0.06)
+    inflow = np.convolve(storms, 0.6 ** np.arange(10))[:days]
+    stored = np.convolve(inflow, 0.95 ** np.arange(90))[:days]
+    level = 100 + 5 * np.sin(np.arange(days) / 58 + seed) + 0.3 * stored + random.normal(0, 0.02, days)
+    level[random.random(days) < nonsense] += random.choice([-25.0, 9.0])
+    flow = 20 + 100 * inflow
+    flow[flow_ends:] = np.nan
+    for column in (level, flow):
+        for start in np.flatnonzero(random.random(days) < gaps):
+            column[start : start + random.integers(1, 25)] = np.nan
+    level[[0, days - 1]] = 100.0
+    values = {LEVEL: level, Variable.INFLOW_M3S: flow, Variable.RAIN_MM: np.round(30 * storms, 1)}
+    z = {name: np.round(random.normal(0, 1, (days, 7)), 6) for name in NETWORKS}
+    fit_end = FIRST_DAY + timedelta(days=round(0.8 * days))
+    return Dam(RawReadings(np.datetime64(FIRST_DAY, "D") + np.arange(days), values), z, fit_end)
+
+
+def assert_same(found: PoolResult, expected: PoolResult, scale: SiteScale) -> None:
+    """Equal within a billionth of the dam's daily change, and of the shares that have no unit."""
+    assert found.first_day + timedelta(days=int(found.rows[0])) == expected.first_day + timedelta(
+        days=int(expected.rows[0])
+    )
+    assert list(found.experts) == list(expected.experts)
+    pairs = [
+        (getattr(found, n), getattr(expected, n), n)
+        for n in ("base", "pooled", "ensemble", "mean", "quantiles")
+    ]
+    pairs += [(found.experts[n], expected.experts[n], n) for n in expected.experts]
+    for one, other, name in pairs:
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * scale.daily_change, err_msg=name)
+    for name in ("weights", "skill"):
+        one, other = getattr(found, name), getattr(expected, name)
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12, err_msg=name)
+    np.testing.assert_array_equal(found.out_of_range, expected.out_of_range)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    days=st.integers(330, 700),
+    later=st.lists(st.integers(0, 75), min_size=1, max_size=3),
+    gaps=st.sampled_from([0.0, 0.01, 0.05]),
+    nonsense=st.sampled_from([0.0, 0.02]),
+    flow_ends=st.integers(100, 800),
+)
+@settings(max_examples=12)
+def test_a_standing_and_the_readings_since_give_what_the_whole_record_gives(
+    seed: int, days: int, later: list[int], gaps: float, nonsense: float, flow_ends: int
+) -> None:
+    dam = make_dam(seed, days + max(later) + 1, gaps, nonsense, flow_ends)
+    trained_on = dam.series(days)
+    scale = fit_scale(trained_on, LEVEL, dam.fit_end)
+    standing = dam.standing(trained_on, scale)
+    if standing is None:
+        return
+    kept = from_arrays(standing.experts, to_arrays(standing))
+    mark = fingerprint(trained_on, standing.day)
+    records = [dam.series(days + more) for more in later]
+    assert {fingerprint(series, standing.day) for series in records} == {mark}
+    found = resumed([dam.resumption(series, scale, kept) for series in records], OPERATIONAL_RULE)
+    for one, series in zip(found, records, strict=True):
+        assert_same(one, dam.whole(series, scale), scale)
+
+
+@pytest.mark.parametrize("variable", [LEVEL, Variable.RAIN_MM])
+def test_a_corrected_past_has_another_fingerprint(variable: Variable) -> None:
+    dam = make_dam(1, 400, 0.01, 0.0, 400)
+    series, day = dam.series(400), FIRST_DAY + timedelta(days=380)
+    mark = fingerprint(series, day)
+
+    def with_reading_on(row: int) -> ReadingSeries:
+        column = series.values[variable].copy()
+        column[row] = 77.0
+        values = {**series.values, variable: column}
+        return ReadingSeries(series.first_day, values, series.at_once, series.settled)
+
+    assert fingerprint(with_reading_on(379), day) != mark
+    assert fingerprint(with_reading_on(380), day) == mark
+    assert fingerprint(series, FIRST_DAY) is None

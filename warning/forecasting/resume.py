@@ -1,0 +1,265 @@
+"""The daily forecast from where the past left off: a standing and the readings since, many dams at once.
+
+The result is that of `pool.operational` on the whole record. Arrays have the axes (dam, day, lead,
+expert); day 0 is each dam's standing's own, and the last seven days before it come first where a forecast
+issued there is still awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from warning.domain.forecast import HORIZON_DAYS, PERSISTENCE
+from warning.domain.readings import ReadingSeries
+from warning.domain.reservoir import Bounds
+from warning.domain.variables import FloatArray, IndexArray
+from warning.errors import ForecastError
+from warning.forecasting.autoregression import RidgeFits, block_starts, coefficients_before
+from warning.forecasting.baselines import cheap_experts_from
+from warning.forecasting.calibration import (
+    LEVELS,
+    Hindcast,
+    LeadScores,
+    flood_values_of,
+    scored,
+)
+from warning.forecasting.features import base_values, out_of_range, z_to_values
+from warning.forecasting.model import SiteScale
+from warning.forecasting.pool import (
+    RESTLESSNESS_HALF_LIFE,
+    UNSEEN_DAYS,
+    WILDEST_CHANGE,
+    PoolResult,
+    inside,
+    newness_of,
+    priors_of,
+    spread_of,
+    widened,
+)
+from warning.forecasting.skill import SKILL_WEEKS, ratio, week_of
+from warning.forecasting.standing import Standing
+from warning.forecasting.weights import (
+    PUBLISHED,
+    WeightRule,
+    WeightState,
+    combine,
+    continued_weights,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """One dam to go on with. `series` holds at least what `context_start` asks for, and all of the record
+    where a block of eight weeks began since the standing whose ridge is not in `fits`.
+
+    `rows` are its issue rows since the standing, `networks_z` (N, 7) the networks' answers there.
+    """
+
+    series: ReadingSeries
+    scale: SiteScale
+    bounds: Bounds | None
+    standing: Standing
+    rows: IndexArray
+    networks_z: Mapping[str, FloatArray]
+    fits: RidgeFits
+
+
+def issue_rows_since(series: ReadingSeries, scale: SiteScale, standing: Standing) -> IndexArray:
+    """Return the rows that forecasts are issued on since the standing's day."""
+    rows: IndexArray = np.flatnonzero(series.reported(scale.variable))
+    return rows[rows >= series.row(standing.day)]
+
+
+def fits_needed(series: ReadingSeries, scale: SiteScale, standing: Standing, rows: IndexArray) -> list[int]:
+    """Return the ordinals of the blocks that began after the standing's day and that `rows` lie in."""
+    starts = block_starts(scale, rows + series.first_day.toordinal())
+    return [int(start) for start in np.unique(starts) if start > standing.day.toordinal()]
+
+
+def ridge_fits(
+    series: ReadingSeries,
+    scale: SiteScale,
+    standing: Standing,
+    needed: Sequence[int],
+    known: Mapping[int, FloatArray | None],
+) -> RidgeFits:
+    """Return the ridge as fitted up to the standing, and anew for each block of `needed` not in `known`."""
+    block = int(block_starts(scale, np.array([standing.day.toordinal()]))[0])
+    again: dict[int, FloatArray | None] = {block: _or_none(standing.again)}
+    origin = series.first_day.toordinal()
+    for start in needed:
+        again[start] = known[start] if start in known else coefficients_before(series, scale, start - origin)
+    return RidgeFits(_or_none(standing.once), again)
+
+
+def resumed(dams: Sequence[Resumption], rule: WeightRule) -> list[PoolResult]:
+    """Return the forecast of each dam's newest issue row, as `operational` with `last_only` makes it.
+
+    All dams have the same experts. Raises ForecastError for a dam without an issue row.
+    """
+    days = _Days.of(dams)
+    weights = _weights(days, [dam.standing.pool for dam in dams], days.experts, rule)
+    pooled, used = combine(days.experts[:, HORIZON_DAYS:], priors_of(days.names) * weights)
+    pooled = np.concatenate([np.stack([dam.standing.pooled for dam in dams]), pooled], axis=1)
+    spread = _spread(days, dams, pooled)
+    members = days.experts[..., : dams[0].standing.members]
+    ensemble = np.full((len(dams), HORIZON_DAYS), np.nan)
+    if members.shape[3]:
+        published = _weights(days, [dam.standing.published for dam in dams], members, PUBLISHED)
+        newest = (np.arange(len(dams)), days.last)
+        ensemble = combine(members[:, HORIZON_DAYS:][newest], published[newest])[0]
+    return [
+        _result(dam, days, i, pooled[i], spread[i], used[i, days.last[i]], ensemble[i])
+        for i, dam in enumerate(dams)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """What is seen since the standings: experts from seven days before, all else from the day itself on."""
+
+    names: tuple[str, ...]
+    experts: FloatArray
+    base: FloatArray
+    truth: FloatArray
+    last: IndexArray  # each dam's newest issue day
+
+    @classmethod
+    def of(cls, dams: Sequence[Resumption]) -> _Days:
+        firsts = [dam.series.row(dam.standing.day) for dam in dams]
+        length = max(len(dam.series) - first for dam, first in zip(dams, firsts, strict=True))
+        names = dams[0].standing.experts
+        experts = np.full((len(dams), HORIZON_DAYS + length, HORIZON_DAYS, len(names)), np.nan)
+        base, truth = np.full((2, len(dams), length), np.nan)
+        last = np.zeros(len(dams), np.intp)
+        for i, (dam, first) in enumerate(zip(dams, firsts, strict=True)):
+            if dam.rows.size == 0 or dam.standing.experts != names:
+                raise ForecastError("a standing without a reading since, or with other experts")
+            series, scale, rows = dam.series, dam.scale, dam.rows - first
+            base[i, rows] = base_values(series, scale.variable, dam.rows)
+            answers = {n: z_to_values(z, base[i, rows], scale) for n, z in dam.networks_z.items()}
+            answers |= cheap_experts_from(dam.fits, series, scale, dam.rows)
+            experts[i, :HORIZON_DAYS] = dam.standing.pending
+            experts[i, HORIZON_DAYS + rows] = np.stack([answers[name] for name in names], axis=2)
+            truth[i, : len(series) - first] = series.trusted_at_once(scale.variable)[first:]
+            last[i] = rows[-1]
+        return cls(names, experts, base, truth, last)
+
+
+def _weights(days: _Days, states: Sequence[WeightState], experts: FloatArray, rule: WeightRule) -> FloatArray:
+    """The weights (dam, day, lead, expert) once the errors of each day are known."""
+    errors = _known_errors(experts, days.truth)
+    state = WeightState(
+        np.stack([state.weight for state in states]), np.stack([state.losses for state in states], axis=1)
+    )
+    return continued_weights(state, errors.swapaxes(0, 1), rule).swapaxes(0, 1)
+
+
+def _known_errors(forecasts: FloatArray, truth: FloatArray) -> FloatArray:
+    """Errors (dam, day, lead, …) by the day that made them known, of forecasts from seven days before on."""
+    length = truth.shape[1]
+    errors = np.empty((len(truth), length, *forecasts.shape[2:]))
+    for lead in range(1, HORIZON_DAYS + 1):
+        issued = forecasts[:, HORIZON_DAYS - lead :][:, :length, lead - 1]
+        errors[:, :, lead - 1] = truth.reshape(*truth.shape, *[1] * (issued.ndim - 2)) - issued
+    return errors
+
+
+def _spread(days: _Days, dams: Sequence[Resumption], pooled: FloatArray) -> FloatArray:
+    """The spread (dam, day, lead) from seven days before on."""
+    change = np.array([dam.scale.daily_change for dam in dams])
+    restless = _restlessness(days.base, np.stack([dam.standing.restless for dam in dams]), change)
+    cheap = days.experts[:, HORIZON_DAYS:, :, days.names.index(PERSISTENCE) :]
+    since = spread_of(cheap, pooled[:, HORIZON_DAYS:], restless, change[:, None])
+    return np.concatenate([np.stack([dam.standing.spread for dam in dams]), since], axis=1)
+
+
+def _restlessness(base: FloatArray, state: FloatArray, change: FloatArray) -> FloatArray:
+    """`pool.restlessness` of many dams, from where each stood."""
+    keep = 0.5 ** (1 / RESTLESSNESS_HALF_LIFE)
+    mean, value, age = state.T.copy()
+    result = np.full(base.shape, np.nan)
+    for day, newest in enumerate(base.T):
+        known, moved = np.isfinite(newest), np.isfinite(newest) & np.isfinite(value)
+        step = np.minimum(np.abs(newest - value) / np.maximum(day + age, 1) ** 0.5, WILDEST_CHANGE * change)
+        mean = np.where(moved, keep * mean + (1 - keep) * step, mean)
+        value, age = np.where(known, newest, value), np.where(known, -day, age)
+        result[:, day] = np.where(known, mean, np.nan)
+    return result
+
+
+def _result(
+    dam: Resumption,
+    days: _Days,
+    i: int,
+    pooled: FloatArray,
+    spread: FloatArray,
+    weights: FloatArray,
+    ensemble: FloatArray,
+) -> PoolResult:
+    last, standing = int(days.last[i]), dam.standing
+    unseen = out_of_range(dam.series, dam.scale, dam.rows)
+    before = min(standing.unseen + int(unseen[:-1].sum()), UNSEEN_DAYS)
+    quantiles = widened(
+        _quantiles(dam, days, i, pooled, spread)[None], newness_of(unseen[-1:], np.array([before]))
+    )
+    base = days.base[i, last : last + 1]
+    quantiles = inside(quantiles, base, dam.bounds)
+    issued = days.experts[i, HORIZON_DAYS + last]
+    return PoolResult(
+        first_day=dam.series.first_day,
+        rows=dam.rows[-1:],
+        base=base,
+        experts={name: issued[None, :, e] for e, name in enumerate(days.names)},
+        ensemble=ensemble[None],
+        weights=weights[None],
+        pooled=pooled[None, HORIZON_DAYS + last],
+        mean=quantiles[:, :, quantiles.shape[2] // 2],
+        quantiles=quantiles,
+        skill=_skill(standing, days, i, pooled)[None],
+        out_of_range=unseen[-1:],
+    )
+
+
+def _quantiles(dam: Resumption, days: _Days, i: int, pooled: FloatArray, spread: FloatArray) -> FloatArray:
+    """Calibrated quantiles (7, levels) of the newest issue day."""
+    standing, last = dam.standing, int(days.last[i])
+    past = Hindcast(
+        mean=pooled,
+        spread=spread,
+        base=np.concatenate([standing.base, days.base[i]]),
+        truth=np.concatenate([np.full(HORIZON_DAYS, np.nan), days.truth[i]]),
+        reference=standing.reference,
+    )
+    flood_values = flood_values_of(standing.reference)
+    quantiles = np.full((HORIZON_DAYS, LEVELS.size), np.nan)
+    row = HORIZON_DAYS + last
+    for lead, table in enumerate(standing.tables, start=1):
+        mean, width = pooled[row, lead - 1], spread[row, lead - 1]
+        if not (np.isfinite(mean) and np.isfinite(width)):
+            continue
+        newer = scored(past, lead, 0, standing.row - HORIZON_DAYS)
+        scores = LeadScores(lead, table.joined(newer), flood_values)
+        quantiles[lead - 1] = scores.quantiles(standing.row + last, mean, width, *past.kinds(lead)[:, row])
+    return quantiles
+
+
+def _skill(standing: Standing, days: _Days, i: int, pooled: FloatArray) -> FloatArray:
+    """MAE / MAE(persistence) per lead (7,) as known on the newest issue day."""
+    persistence = days.experts[i, :, :, days.names.index(PERSISTENCE)]
+    last = int(days.last[i])
+    both = np.stack([pooled, persistence], axis=2)[None]
+    errors = np.abs(_known_errors(both, days.truth[i : i + 1]))[0, : last + 1]
+    losses = np.where(np.isfinite(errors).all(axis=2, keepdims=True), errors, 0.0)
+    ordinal = standing.day.toordinal()
+    first_week = int(week_of(np.array(ordinal + last))) - SKILL_WEEKS + 1
+    gone = first_week - (int(week_of(np.array(ordinal - 1))) - SKILL_WEEKS + 1)
+    counted = week_of(ordinal + np.arange(last + 1)) >= first_week
+    return ratio(standing.losses[gone:].sum(axis=0) + losses[counted].sum(axis=0))
+
+
+def _or_none(coefficients: FloatArray) -> FloatArray | None:
+    return coefficients if len(coefficients) else None
