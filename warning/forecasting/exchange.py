@@ -18,14 +18,28 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from warning.domain.forecast import HORIZON_DAYS, QUANTILE_LEVELS
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
 from warning.errors import ForecastError
-from warning.forecasting.model import NetworkSpec, SiteScale
+from warning.forecasting.batches import (
+    RESULT_ARRAYS,
+    Batch,
+    SiteJob,
+    bounds_from_json,
+    bounds_to_json,
+    checked_result,
+    pack_batches,
+    pack_newest,
+    pack_standings,
+    unpack_batches,
+    unpack_newest,
+    unpack_standings,
+)
+from warning.forecasting.model import NetworkSpec
 from warning.forecasting.model_json import scale_from_json, scale_to_json, specs_from_json, specs_to_json
 from warning.forecasting.pool import PoolResult
+from warning.forecasting.standing import Standing
 from warning.forecasting.training_plan import (
     SiteSplit,
     State,
@@ -41,26 +55,14 @@ States: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
 FORECAST: Final = "forecast"
 TRAIN: Final = "train"
 _PARTS: Final = ("values", "at_once", "settled")
-_RESULT_ARRAYS: Final = (
-    "rows", "base", "ensemble", "weights", "pooled", "mean", "quantiles", "skill", "out_of_range",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class SiteJob:
-    """One dam to forecast: its screened series, scale, and the end of the networks' training part."""
-
-    series: ReadingSeries
-    scale: SiteScale
-    fit_end: date
-    bounds: Bounds | None
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastJob:
     """What the child is to forecast; with `last_only` the newest issue row of each dam alone.
 
-    `device` is "auto", "cpu" or "cuda".
+    `device` is "auto", "cpu" or "cuda". The newest row of the dams in `batches` comes from their standings.
+    With `keep_standings` the answer holds the standings of all `sites`.
     """
 
     sites: Mapping[str, SiteJob]
@@ -69,6 +71,8 @@ class ForecastJob:
     rule: WeightRule
     device: str
     last_only: bool
+    batches: tuple[Batch, ...] = ()
+    keep_standings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class TrainAnswer:
     skill: Mapping[str, tuple[float, ...]]
     versions: Mapping[str, str]
     incumbent_skill: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class ForecastAnswer:
 
     results: Mapping[str, PoolResult]
     failures: Mapping[str, str]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
 def write_folder(folder: Path, name: str, plain: Mapping[str, Any], arrays: Arrays) -> None:
@@ -188,7 +194,7 @@ def pack_forecast_job(job: ForecastJob) -> tuple[dict[str, Any], Arrays]:
                 "series": pack_series(f"site/{i}", site.series, arrays),
                 "scale": scale_to_json(site.scale),
                 "fit_end": site.fit_end.isoformat(),
-                "bounds": _bounds_to_json(site.bounds),
+                "bounds": bounds_to_json(site.bounds),
             }
         )
     pack_states(job.states, arrays)
@@ -199,6 +205,8 @@ def pack_forecast_job(job: ForecastJob) -> tuple[dict[str, Any], Arrays]:
         "rule": asdict(job.rule),
         "device": job.device,
         "last_only": job.last_only,
+        "keep_standings": job.keep_standings,
+        "batches": pack_batches(job.batches, arrays),
     }
     return plain, arrays
 
@@ -210,7 +218,7 @@ def unpack_forecast_job(plain: Mapping[str, Any], arrays: Arrays) -> ForecastJob
             series=unpack_series(f"site/{i}", site["series"], arrays),
             scale=scale_from_json(site["scale"]),
             fit_end=date.fromisoformat(site["fit_end"]),
-            bounds=_bounds_from_json(site["bounds"]),
+            bounds=bounds_from_json(site["bounds"]),
         )
         for i, site in enumerate(plain["sites"])
     }
@@ -221,6 +229,8 @@ def unpack_forecast_job(plain: Mapping[str, Any], arrays: Arrays) -> ForecastJob
         rule=WeightRule(**plain["rule"]),
         device=plain["device"],
         last_only=plain["last_only"],
+        keep_standings=plain["keep_standings"],
+        batches=unpack_batches(plain["batches"], arrays),
     )
 
 
@@ -234,7 +244,7 @@ def pack_train_job(job: TrainJob) -> tuple[dict[str, Any], Arrays]:
             "scale": scale_to_json(site.split.scale),
             "train_end": site.split.train_end.isoformat(),
             "validation_end": site.split.validation_end.isoformat(),
-            "bounds": _bounds_to_json(site.bounds),
+            "bounds": bounds_to_json(site.bounds),
         }
         for i, (reservoir_id, site) in enumerate(job.sites.items())
     ]
@@ -272,7 +282,7 @@ def unpack_train_job(plain: Mapping[str, Any], arrays: Arrays) -> TrainJob:
         sites[site["id"]] = TrainSite(
             series=unpack_series(f"site/{i}", site["series"], arrays),
             split=SiteSplit(scale_from_json(site["scale"]), *ends),
-            bounds=_bounds_from_json(site["bounds"]),
+            bounds=bounds_from_json(site["bounds"]),
         )
     settings = plain["settings"] | {"lengths": tuple(plain["settings"]["lengths"])}
     return TrainJob(
@@ -294,6 +304,7 @@ def pack_train_answer(answer: TrainAnswer) -> tuple[dict[str, Any], Arrays]:
         "skill": _skill_to_json(answer.skill),
         "incumbent_skill": _skill_to_json(answer.incumbent_skill),
         "versions": dict(answer.versions),
+        "standings": pack_standings(answer.standings, arrays),
     }
     return plain, arrays
 
@@ -311,9 +322,10 @@ def unpack_train_answer(plain: Mapping[str, Any], arrays: Arrays) -> TrainAnswer
         log = tuple(TrainingLog(**entry) for entry in plain["log"])
         skill, incumbent_skill = (_skill_from_json(plain[name]) for name in ("skill", "incumbent_skill"))
         versions = {str(name): str(version) for name, version in plain["versions"].items()}
+        standings = unpack_standings(plain["standings"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForecastError(f"the training's result is unusable: {error!r}") from error
-    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions, incumbent_skill)
+    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions, incumbent_skill, standings)
 
 
 def _skill_to_json(skill: Mapping[str, tuple[float, ...]]) -> dict[str, list[float | None]]:
@@ -331,8 +343,10 @@ def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:
     """Take an answer apart into JSON and arrays."""
     arrays: Arrays = {}
     results = []
-    for i, (reservoir_id, result) in enumerate(answer.results.items()):
-        for name in _RESULT_ARRAYS:
+    newest = {name: result for name, result in answer.results.items() if result.rows.size == 1}
+    others = {name: result for name, result in answer.results.items() if name not in newest}
+    for i, (reservoir_id, result) in enumerate(others.items()):
+        for name in RESULT_ARRAYS:
             arrays[f"result/{i}/{name}"] = getattr(result, name)
         for name, values in result.experts.items():
             arrays[f"result/{i}/expert/{name}"] = values
@@ -343,7 +357,13 @@ def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:
                 "experts": list(result.experts),
             }
         )
-    return {"results": results, "failures": dict(answer.failures)}, arrays
+    plain = {
+        "results": results,
+        "newest": pack_newest(newest, arrays),
+        "failures": dict(answer.failures),
+        "standings": pack_standings(answer.standings, arrays),
+    }
+    return plain, arrays
 
 
 def unpack_answer(plain: Mapping[str, Any], arrays: Arrays) -> ForecastAnswer:
@@ -351,41 +371,18 @@ def unpack_answer(plain: Mapping[str, Any], arrays: Arrays) -> ForecastAnswer:
 
     Raises ForecastError where the answer as a whole makes no sense.
     """
-    results: dict[str, PoolResult] = {}
     try:
         failures = {str(key): str(text) for key, text in plain["failures"].items()}
         entries = [(str(entry["id"]), entry) for entry in plain["results"]]
-    except (KeyError, TypeError, AttributeError) as error:
+        results, misshapen = unpack_newest(plain["newest"], arrays)
+        standings = unpack_standings(plain["standings"], arrays)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForecastError(f"the forecast child's result is unusable: {error!r}") from error
     for i, (reservoir_id, entry) in enumerate(entries):
         try:
-            results[reservoir_id] = _unpack_result(f"result/{i}", entry, arrays)
+            parts = {name: arrays[f"result/{i}/{name}"] for name in RESULT_ARRAYS}
+            experts = {name: arrays[f"result/{i}/expert/{name}"] for name in entry["experts"]}
+            results[reservoir_id] = checked_result(date.fromisoformat(entry["first_day"]), parts, experts)
         except (KeyError, TypeError, ValueError) as error:
             failures[reservoir_id] = f"the forecast child's answer is unusable: {error}"
-    return ForecastAnswer(results, failures)
-
-
-def _bounds_to_json(bounds: Bounds | None) -> list[float] | None:
-    return None if bounds is None else [bounds.lower, bounds.upper]
-
-
-def _bounds_from_json(plain: list[float] | None) -> Bounds | None:
-    return None if plain is None else Bounds(*plain)
-
-
-def _unpack_result(prefix: str, entry: Mapping[str, Any], arrays: Arrays) -> PoolResult:
-    parts = {name: arrays[f"{prefix}/{name}"] for name in _RESULT_ARRAYS}
-    experts = {name: arrays[f"{prefix}/expert/{name}"] for name in entry["experts"]}
-    rows = parts["rows"].shape
-    if len(rows) != 1 or rows == (0,):
-        raise ValueError(f"issue rows of shape {rows}, expected at least one in a row")
-    leads = (*rows, HORIZON_DAYS)
-    shapes = {
-        "base": rows, "out_of_range": rows, "ensemble": leads, "pooled": leads, "mean": leads, "skill": leads,
-        "weights": (*leads, len(experts)), "quantiles": (*leads, len(QUANTILE_LEVELS)),
-    }  # fmt: skip
-    for name, expected in [*shapes.items(), *((f"expert/{name}", leads) for name in experts)]:
-        found = arrays[f"{prefix}/{name}"].shape
-        if found != expected:
-            raise ValueError(f"{name} has shape {found}, expected {expected}")
-    return PoolResult(first_day=date.fromisoformat(entry["first_day"]), experts=experts, **parts)
+    return ForecastAnswer(results, failures | misshapen, standings)

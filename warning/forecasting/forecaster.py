@@ -8,7 +8,7 @@ This module and everything it imports stay free of torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -22,14 +22,9 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
-from warning.forecasting.exchange import (
-    ForecastAnswer,
-    ForecastJob,
-    SiteJob,
-    pack_forecast_job,
-    unpack_answer,
-)
-from warning.forecasting.model import Model, SiteScale
+from warning.forecasting.batches import Batch, SiteJob
+from warning.forecasting.exchange import ForecastAnswer, ForecastJob, pack_forecast_job, unpack_answer
+from warning.forecasting.model import Model, SiteScale, StandingFile
 from warning.forecasting.pool import (
     CHEAP_POOL,
     OPERATIONAL_RULE,
@@ -40,6 +35,7 @@ from warning.forecasting.pool import (
 )
 from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry
+from warning.forecasting.resume import readings_since
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.split import OPERATION
 from warning.forecasting.weights import WeightRule
@@ -142,6 +138,9 @@ class _Ladder:
         self._notes: dict[str, list[str]] = {}
         self._jobs: dict[str, SiteJob] = {}
         self._for_networks: set[str] = set()
+        self._standings: dict[str, StandingFile] = {}
+        self._recent: dict[str, SiteJob] = {}
+        self._memories = Path()
         self._results: Mapping[str, PoolResult] = {}
 
     def take_model(self, registry: Registry) -> None:
@@ -151,7 +150,11 @@ class _Ladder:
         except ModelError as error:
             self._lose(FindingKind.MODEL_UNUSABLE, f"the trained model is unusable: {error}")
             return
-        if self._model is None:
+        if self._model is not None:
+            self._memories = registry.recent(self._model.model_id)
+            usable = [file for file in self._model.standings if file.rule == self._settings.rule]
+            self._standings = {name: file for file in usable for name in file.sites}
+        else:
             self._lose(
                 FindingKind.NO_MODEL,
                 "no model has been trained yet: forecasts come from the cheap experts alone; "
@@ -167,6 +170,9 @@ class _Ladder:
             if site is not None and known and _reaches(request, site.train_end):
                 job = SiteJob(request.series, site.scale, site.train_end, request.bounds)
                 self._for_networks.add(reservoir_id)
+                recent = self._since_standing(reservoir_id, job)
+                if recent is not None:
+                    self._recent[reservoir_id] = recent
             else:
                 job = self._own_job(reservoir_id, request, known)
             self._jobs[reservoir_id] = job
@@ -178,16 +184,8 @@ class _Ladder:
         sites = {name: job for name, job in self._jobs.items() if name in self._for_networks}
         if self._model is None or not sites:
             return
-        job = ForecastJob(
-            sites,
-            self._model.specs,
-            self._model.states,
-            self._settings.rule,
-            self._settings.device,
-            last_only=True,
-        )
         try:
-            answer = self._climb(job)
+            answer = self._answer(self._model, sites)
         except ForecastError as error:
             text = f"the networks failed, forecasts come from the cheap experts alone: {error}"
             self._lose(FindingKind.NETWORKS_FAILED, text)
@@ -207,6 +205,42 @@ class _Ladder:
             text = "the newest readings lie beyond what the model was trained on: the band is wider"
             self._find(FindingKind.OUT_OF_RANGE_INPUT, reservoir_id, text)
         return forecast
+
+    def _answer(self, model: Model, sites: Mapping[str, SiteJob]) -> ForecastAnswer:
+        """Ask for all dams: those with a standing from there, the others, and whoever that fails, in full."""
+        settings = self._settings
+        job = ForecastJob({}, model.specs, model.states, settings.rule, settings.device, last_only=True)
+        full = {name: site for name, site in sites.items() if name not in self._recent}
+        answer = self._climb(replace(job, sites=full, batches=self._batches()))
+        again = {name: sites[name] for name in self._recent if name not in answer.results}
+        if not again:
+            return answer
+        try:
+            second = self._climb(replace(job, sites=again))
+        except ForecastError as error:
+            second = ForecastAnswer({}, dict.fromkeys(again, str(error)))
+        failures = {name: why for name, why in answer.failures.items() if name not in again}
+        return ForecastAnswer({**answer.results, **second.results}, {**failures, **second.failures})
+
+    def _batches(self) -> tuple[Batch, ...]:
+        files = {self._standings[name].path: self._standings[name] for name in self._recent}
+        return tuple(
+            Batch(
+                file,
+                self._memories / path.name,
+                {name: self._recent[name] for name in file.sites if name in self._recent},
+            )
+            for path, file in files.items()
+        )
+
+    def _since_standing(self, reservoir_id: str, job: SiteJob) -> SiteJob | None:
+        """The readings that the dam's standing needs beside it; None where it has none that holds."""
+        file = self._standings.get(reservoir_id)
+        if file is None:
+            return None
+        day, mark = file.sites[reservoir_id]
+        recent = readings_since(job.series, job.scale, day, mark)
+        return None if recent is None else replace(job, series=recent)
 
     def _own_job(self, reservoir_id: str, request: ForecastRequest, known: bool) -> SiteJob:
         """A dam that the model cannot serve: scale and split from its own record."""

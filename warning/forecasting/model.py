@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
+from warning.forecasting.weights import WeightRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,20 @@ class SiteFit:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingFile:
+    """Where the standings of some dams lie: `sites` gives their order, each with its day and fingerprint.
+
+    `experts` are those of the pool, and `rule` the one that their weights follow.
+    """
+
+    path: Path
+    sha256: str
+    experts: tuple[str, ...]
+    rule: WeightRule
+    sites: Mapping[str, tuple[date, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A trained fleet model. `states` holds each network's parameters by name, float32."""
 
@@ -74,3 +90,4 @@ class Model:
     sites: Mapping[str, SiteFit]
     settings: Mapping[str, float | int | str]
     versions: Mapping[str, str]
+    standings: tuple[StandingFile, ...] = ()

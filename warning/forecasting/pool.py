@@ -103,6 +103,11 @@ def operational(
     Raises ForecastError where there is no issue row, or the networks' answers do not fit the rows.
     """
     past = replayed(series, scale, fit_end, networks_z, rule)
+    return forecasts_of(past, series, bounds, last_only)
+
+
+def forecasts_of(past: Replayed, series: ReadingSeries, bounds: Bounds | None, last_only: bool) -> PoolResult:
+    """Return the forecasts that belong to a dam's past; the arguments are those of `operational`."""
     chosen = past.rows[-1:] if last_only else past.rows
     hindcast, start = past.hindcast, int(past.rows[0])
     lived_through = np.concatenate(([0], np.cumsum(past.unseen)[:-1]))

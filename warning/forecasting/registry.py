@@ -2,6 +2,8 @@
 
     DIRECTORY/models/MODEL_ID/manifest.json            all but the parameters, for people to read
     DIRECTORY/models/MODEL_ID/parameters.safetensors   every network's parameters
+    DIRECTORY/models/MODEL_ID/standings-NNNN.npz       what its dams' past comes to, 250 dams a file
+    DIRECTORY/recent/MODEL_ID/standings-NNNN.npz       what the forecasts since then need not make again
     DIRECTORY/active.json                              which model is in force, and its manifest's digest
 
 The manifest holds the digest of the parameters and `active.json` that of the manifest, so that
@@ -30,14 +32,19 @@ from safetensors.numpy import load as load_parameters
 from safetensors.numpy import save as dump_parameters
 
 from warning.errors import ModelError
+from warning.forecasting.batches import file_from_json, file_to_json
 from warning.forecasting.features import FEATURE_NAMES
-from warning.forecasting.model import Model
+from warning.forecasting.model import Model, StandingFile
 from warning.forecasting.model_json import site_from_json, site_to_json, specs_from_json, specs_to_json
+from warning.forecasting.pool import OPERATIONAL_RULE
+from warning.forecasting.standing import Standing, write_standings
+from warning.forecasting.weights import WeightRule
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 PARAMETERS: Final = "parameters.safetensors"
 ACTIVE: Final = "active.json"
+DAMS_PER_FILE: Final = 250
 _UNFINISHED: Final = ".unfinished-"
 _REMEDY: Final = "promote another model (`dam-warning models`) or train a new one (`dam-warning train`)"
 
@@ -62,19 +69,31 @@ class Registry:
         self._directory = directory
         self._models = directory / "models"
 
-    def save(self, model: Model) -> str:
+    def save(
+        self,
+        model: Model,
+        standings: Mapping[str, Standing] | None = None,
+        rule: WeightRule = OPERATIONAL_RULE,
+    ) -> str:
         """Write `model` beside the others and return its id; it is not in force until promoted.
 
+        `standings` of its dams under `rule` go with it; those that `model` itself names are not looked at.
         Raises ModelError where the disk refuses or the id is taken.
         """
         self._check_id(model.model_id)
         parameters = dump_parameters(_flat(model))
-        manifest = json.dumps(_manifest(model, parameters), indent=1, allow_nan=False).encode()
+        standing_files = _standing_files(self._models / model.model_id, standings or {}, rule)
+        plain = _manifest(model, parameters) | {
+            "standings": {file.path.name: file_to_json(file) for file, _ in standing_files}
+        }
+        manifest = json.dumps(plain, indent=1, allow_nan=False).encode()
         try:
             self._models.mkdir(parents=True, exist_ok=True)
             self._remove_unfinished()
             folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._models))
             _write_durably(folder / PARAMETERS, parameters)
+            for file, data in standing_files:
+                _write_durably(folder / file.path.name, data)
             _write_durably(folder / MANIFEST, manifest)
             _sync_folder(folder)
             folder.chmod(0o700)
@@ -155,7 +174,12 @@ class Registry:
             doomed = self._models / f"{_UNFINISHED}{model_id}"
             (self._models / model_id).rename(doomed)
             shutil.rmtree(doomed)
+            shutil.rmtree(self.recent(model_id), ignore_errors=True)
         return tuple(surplus)
+
+    def recent(self, model_id: str) -> Path:
+        """Return the folder for what forecasts with this model leave to the next; it may go any time."""
+        return self._directory / "recent" / model_id
 
     def _ids(self) -> tuple[str, ...]:
         """Ids begin with the instant of training, so their order is that of age."""
@@ -193,7 +217,7 @@ class Registry:
         try:
             plain = json.loads(manifest)
             _verify(path.with_name(PARAMETERS), parameters, plain["files"][PARAMETERS]["sha256"])
-            return _model(plain, parameters)
+            return _model(plain, parameters, path.parent)
         except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise ModelError(f"{path} does not describe a usable model ({error!r}); {_REMEDY}") from error
 
@@ -246,7 +270,7 @@ def _manifest(model: Model, parameters: bytes) -> dict[str, Any]:
     }
 
 
-def _model(plain: Mapping[str, Any], parameters: bytes) -> Model:
+def _model(plain: Mapping[str, Any], parameters: bytes, folder: Path) -> Model:
     if plain["format"] != FORMAT:
         raise ValueError(f"format {plain['format']}, this program reads {FORMAT}")
     if tuple(plain["features"]) != FEATURE_NAMES:
@@ -266,7 +290,26 @@ def _model(plain: Mapping[str, Any], parameters: bytes) -> Model:
         sites={name: site_from_json(site) for name, site in plain["sites"].items()},
         settings=dict(plain["settings"]),
         versions=dict(plain["versions"]),
+        standings=tuple(
+            file_from_json(folder / name, file) for name, file in plain.get("standings", {}).items()
+        ),
     )
+
+
+def _standing_files(
+    folder: Path, standings: Mapping[str, Standing], rule: WeightRule
+) -> list[tuple[StandingFile, bytes]]:
+    """Divide the standings among files that the forecast's child reads one at a time."""
+    files = []
+    everyone = list(standings)
+    for number in range(-(-len(everyone) // DAMS_PER_FILE)):
+        names = everyone[number * DAMS_PER_FILE : (number + 1) * DAMS_PER_FILE]
+        chosen = [standings[name] for name in names]
+        data = write_standings(chosen)
+        sites = {name: (one.day, one.mark) for name, one in zip(names, chosen, strict=True)}
+        path = folder / f"standings-{number:04d}.npz"
+        files.append((StandingFile(path, _digest(data), chosen[0].experts, rule, sites), data))
+    return files
 
 
 def _digest(data: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -17,7 +18,12 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ForecastError
-from warning.forecasting.autoregression import RidgeFits, block_starts, coefficients_before
+from warning.forecasting.autoregression import (
+    LONGEST_MEMORY_DAYS,
+    RidgeFits,
+    block_starts,
+    coefficients_before,
+)
 from warning.forecasting.baselines import cheap_experts_from
 from warning.forecasting.calibration import (
     LEVELS,
@@ -40,7 +46,7 @@ from warning.forecasting.pool import (
     widened,
 )
 from warning.forecasting.skill import SKILL_WEEKS, ratio, week_of
-from warning.forecasting.standing import Standing
+from warning.forecasting.standing import Standing, context_start, fingerprint, from_row
 from warning.forecasting.weights import (
     PUBLISHED,
     WeightRule,
@@ -71,6 +77,19 @@ def issue_rows_since(series: ReadingSeries, scale: SiteScale, standing: Standing
     """Return the rows that forecasts are issued on since the standing's day."""
     rows: IndexArray = np.flatnonzero(series.reported(scale.variable))
     return rows[rows >= series.row(standing.day)]
+
+
+def readings_since(series: ReadingSeries, scale: SiteScale, day: date, mark: str) -> ReadingSeries | None:
+    """Return what of a record a standing of `day` with the fingerprint `mark` needs beside it.
+
+    None where the record has no reading since, or its past is not the one that the standing is of.
+    """
+    last = series.last_reported_row(scale.variable)
+    if last is None or last < series.row(day) or fingerprint(series, day) != mark:
+        return None
+    newest = int(block_starts(scale, np.array([last + series.first_day.toordinal()]))[0])
+    learnt_from = timedelta(days=LONGEST_MEMORY_DAYS) if newest > day.toordinal() else timedelta()
+    return from_row(series, context_start(series, day - learnt_from))
 
 
 def fits_needed(series: ReadingSeries, scale: SiteScale, standing: Standing, rows: IndexArray) -> list[int]:

@@ -9,7 +9,8 @@ past that was changed has no standing any more (`fingerprint`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import io
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 from warning.domain.forecast import HORIZON_DAYS, NETWORK_PREFIX_LSTM, PERSISTENCE
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import BoolArray, FloatArray
+from warning.errors import ForecastError
 from warning.forecasting.autoregression import block_starts, coefficients_before
 from warning.forecasting.calibration import SHARE_STEPS, ScoreTable, scored
-from warning.forecasting.model import SiteScale
+from warning.forecasting.model import SiteScale, StandingFile
 from warning.forecasting.pool import Replayed, restlessness
+from warning.forecasting.ragged import Arrays, pack, unpack
 from warning.forecasting.skill import known_losses, weekly
 from warning.forecasting.weights import PUBLISHED, WeightRule, WeightState, known_errors, weight_state
 
@@ -36,12 +39,12 @@ _TABLE_TYPES: Final = {
     "scores": np.float32, "issued": np.uint16, "positions": np.int8, "spreads": np.int16,
     "flood_share": np.uint8,
 }  # fmt: skip
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One dam's past before `day`, which is row `row` of the calendar it was replayed on.
+    """One dam's past before `day`, which is row `row` of the calendar it was replayed on; `mark` is its
+    fingerprint.
 
     `once` and `again` are the ridge's coefficients in force (features, 7), empty where there are none;
     `pool` and `published` where the two weight rules stand. `pending` (7, 7, M) are the forecasts of the
@@ -53,6 +56,7 @@ class Standing:
 
     day: date
     row: int
+    mark: str
     experts: tuple[str, ...]
     once: FloatArray
     again: FloatArray
@@ -96,6 +100,7 @@ def standing_at(
     return Standing(
         day=series.day(row),
         row=row,
+        mark=fingerprint(series, series.day(row)) or "",
         experts=tuple(past.experts),
         once=_or_empty(coefficients_before(series, scale, series.row(fit_end))),
         again=_or_empty(coefficients_before(series, scale, block)),
@@ -158,6 +163,7 @@ def to_arrays(standing: Standing) -> Arrays:
     """Take a standing apart."""
     arrays: Arrays = {name: getattr(standing, name) for name in _PLAIN}
     arrays["numbers"] = np.array([standing.day.toordinal(), standing.row, standing.unseen])
+    arrays["mark"] = np.frombuffer(bytes.fromhex(standing.mark), np.uint8)
     for name in ("pool", "published"):
         state = getattr(standing, name)
         arrays |= {f"{name}_weight": state.weight, f"{name}_losses": state.losses}
@@ -185,6 +191,7 @@ def from_arrays(experts: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) ->
     return Standing(
         day=date.fromordinal(ordinal),
         row=row,
+        mark=arrays["mark"].tobytes().hex(),
         experts=experts,
         unseen=unseen,
         pool=WeightState(arrays["pool_weight"], arrays["pool_losses"]),
@@ -192,6 +199,25 @@ def from_arrays(experts: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) ->
         tables=tuple(tables),
         **{name: arrays[name] for name in _PLAIN},
     )
+
+
+def write_standings(standings: Sequence[Standing]) -> bytes:
+    """Return a file of standings, in the order given."""
+    data = io.BytesIO()
+    np.savez(data, allow_pickle=False, **pack("standing", [to_arrays(one) for one in standings]))
+    return data.getvalue()
+
+
+def read_standings(file: StandingFile, wanted: Collection[str]) -> dict[str, Standing]:
+    """Return the standings of the wanted dams; raises ForecastError where the file is not what it was."""
+    data = file.path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != file.sha256:
+        raise ForecastError(f"{file.path} is damaged: its SHA-256 is {found}, expected {file.sha256}")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        sets = unpack("standing", {key: arrays[key] for key in arrays.files})
+    owners = zip(file.sites, sets, strict=True)
+    return {name: from_arrays(file.experts, own) for name, own in owners if name in wanted}
 
 
 _PLAIN: Final = (

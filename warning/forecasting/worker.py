@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +22,14 @@ import numpy as np
 
 from warning.child import die_with_parent
 from warning.domain.readings import ReadingSeries
-from warning.domain.variables import FloatArray
 from warning.errors import DamWarningError
+from warning.forecasting.batches import SiteJob
+from warning.forecasting.daily import forecast_batch
 from warning.forecasting.exchange import (
     TRAIN,
     Arrays,
     ForecastAnswer,
     ForecastJob,
-    SiteJob,
     States,
     TrainAnswer,
     TrainJob,
@@ -45,12 +46,21 @@ from warning.forecasting.exchange import (
     write_folder,
 )
 from warning.forecasting.model import Model, NetworkSpec
-from warning.forecasting.pool import SITE_ERRORS, PoolResult, issue_rows, operational, validation_skill
+from warning.forecasting.pool import (
+    SITE_ERRORS,
+    PoolResult,
+    forecasts_of,
+    issue_rows,
+    replayed,
+    validation_skill,
+)
 from warning.forecasting.sibling import Sibling, cores
+from warning.forecasting.standing import Standing, standing_at, standing_row
 from warning.forecasting.training_plan import TrainedNetworks, merged
 
 DAYS_WORTH_SHARING: Final = 20_000
 """Of all dams together; for less the start of a second worker takes longer than it saves."""
+_ALONE: Final = "alone"  # in the job of a second worker, which has none of its own
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,21 +85,31 @@ def forecast(job: ForecastJob) -> ForecastAnswer:
     from warning.forecasting import networks
 
     torch.set_num_threads(1)
-    device = job.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(job.device)
     _say(device=device)
     loaded = networks.load(_as_model(job.specs, job.states), device)
-    results, failures = {}, {}
+    results: dict[str, PoolResult] = {}
+    failures: dict[str, str] = {}
+    standings: dict[str, Standing] = {}
     for done, (reservoir_id, site) in enumerate(job.sites.items()):
         _say(doing=f"forecasting {reservoir_id}", share=done / len(job.sites))
         try:
             rows = issue_rows(site.series, site.scale.variable, site.fit_end)
             z = networks.predict_z(loaded, site.series, site.scale, rows, device)
-            results[reservoir_id] = _pool(job, site, z)
+            past = replayed(site.series, site.scale, site.fit_end, z, job.rule)
+            results[reservoir_id] = forecasts_of(past, site.series, site.bounds, job.last_only)
+            row = standing_row(past) if job.keep_standings else None
+            if row is not None:
+                standing = standing_at(row, site.series, site.scale, site.fit_end, past, job.rule)
+                standings[reservoir_id] = standing
         except SITE_ERRORS as error:
             failures[reservoir_id] = str(error) or repr(error)
-    return ForecastAnswer(results, failures)
+    for done, batch in enumerate(job.batches):
+        _say(doing=f"forecasting {len(batch.sites)} dams", share=done / len(job.batches))
+        found, failed = forecast_batch(batch, partial(networks.predict_many, loaded, device=device), job.rule)
+        results |= found
+        failures |= failed
+    return ForecastAnswer(results, failures, standings)
 
 
 def train(job: TrainJob, folder: Path) -> TrainAnswer:
@@ -104,15 +124,23 @@ def train(job: TrainJob, folder: Path) -> TrainAnswer:
         return TrainAnswer(_train_parts(job), {}, {})
     networks = _trained(job, folder)
     sites = {name: _validation_job(site) for name, site in job.sites.items()}
-    check = ForecastJob(sites, networks.specs, networks.states, job.rule, "cpu", last_only=False)
-    skill = _skill_of(_forecast_shared(check, folder), sites)
+    check = ForecastJob(
+        sites, networks.specs, networks.states, job.rule, "cpu", last_only=False, keep_standings=True
+    )
+    answer = _forecast_shared(check, folder)
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": torch.__version__,
         "pytorch-lightning": version("pytorch-lightning"),
     }
-    return TrainAnswer(networks, skill, versions, _measure_incumbent(job, sites, folder))
+    return TrainAnswer(
+        networks,
+        _skill_of(answer, sites),
+        versions,
+        _measure_incumbent(job, sites, folder),
+        answer.standings,
+    )
 
 
 def _skill_of(answer: ForecastAnswer, sites: Mapping[str, SiteJob]) -> dict[str, tuple[float, ...]]:
@@ -166,7 +194,8 @@ def _train_parts(job: TrainJob) -> TrainedNetworks:
 def _forecast_shared(job: ForecastJob, folder: Path) -> ForecastAnswer:
     """Forecast; a second worker takes the dams that make up about half of the days, where it can."""
     days = {name: len(site.series) for name, site in job.sites.items()}
-    if not (len(days) > 1 and _worth_sharing(sum(days.values()))):
+    batched = sum(len(site.series) for batch in job.batches for site in batch.sites.values())
+    if not (len(days) + len(job.batches) > 1 and _worth_sharing(sum(days.values()) + batched)):
         return forecast(job)
     halves: tuple[dict[str, SiteJob], dict[str, SiteJob]] = ({}, {})
     loads = [0, 0]
@@ -174,12 +203,17 @@ def _forecast_shared(job: ForecastJob, folder: Path) -> ForecastAnswer:
         lighter = int(loads[1] < loads[0])
         halves[lighter][name] = job.sites[name]
         loads[lighter] += days[name]
-    with Sibling(folder, *pack_forecast_job(replace(job, sites=halves[1]))) as sibling:
-        own = forecast(replace(job, sites=halves[0]))
+    shares = [replace(job, sites=sites, batches=job.batches[i::2]) for i, sites in enumerate(halves)]
+    plain, arrays = pack_forecast_job(shares[1])
+    with Sibling(folder, plain | {_ALONE: True}, arrays) as sibling:
+        own = forecast(shares[0])
         theirs = unpack_answer(*sibling.answer())
     results = {**own.results, **theirs.results}
     return ForecastAnswer(
-        {name: results[name] for name in job.sites if name in results}, {**own.failures, **theirs.failures}
+        {name: results[name] for name in job.sites if name in results}
+        | {name: results[name] for batch in job.batches for name in batch.sites if name in results},
+        {**own.failures, **theirs.failures},
+        {**own.standings, **theirs.standings},
     )
 
 
@@ -190,19 +224,18 @@ def _worth_sharing(days: int) -> bool:
 def _answer(plain: Mapping[str, Any], arrays: Arrays, folder: Path) -> tuple[dict[str, Any], Arrays]:
     if plain["job"] == TRAIN:
         return pack_train_answer(train(unpack_train_job(plain, arrays), folder))
-    return pack_answer(forecast(unpack_forecast_job(plain, arrays)))
+    job = unpack_forecast_job(plain, arrays)
+    if plain.get(_ALONE, False) or _device(job.device) != "cpu":
+        return pack_answer(forecast(job))
+    return pack_answer(_forecast_shared(job, folder))
 
 
-def _pool(job: ForecastJob, site: SiteJob, z: Mapping[str, FloatArray]) -> PoolResult:
-    return operational(
-        site.series,
-        site.scale,
-        site.fit_end,
-        z,
-        rule=job.rule,
-        bounds=site.bounds,
-        last_only=job.last_only,
-    )
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _validation_job(site: TrainSite) -> SiteJob:

@@ -40,7 +40,7 @@ from warning.forecasting.exchange import (
 )
 from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest, hindcast
 from warning.forecasting.model import NetworkSpec
-from warning.forecasting.pool import operational
+from warning.forecasting.pool import PoolResult, operational
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.sibling import Sibling
@@ -93,13 +93,18 @@ def test_an_answer_survives_the_journey_to_the_last_digit(site: SiteJob, tmp_pat
     assert arrived.failures == {"birch": "a reason"}
     back = arrived.results["alder"]
     assert list(back.experts) == list(result.experts)
+    assert_same_result(back, result)
+
+
+def assert_same_result(one: PoolResult, other: PoolResult) -> None:
+    assert list(one.experts) == list(other.experts)
     for name in ("rows", "base", "weights", "pooled", "mean", "quantiles", "skill", "out_of_range"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(result, name))
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("name", ["rows", "mean", "quantiles", "weights", "expert/drift"])
 def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site: SiteJob, name: str) -> None:
-    result = operational(site.series, site.scale, site.fit_end, None, last_only=True)
+    result = operational(site.series, site.scale, site.fit_end, None)
     plain, arrays = pack_answer(ForecastAnswer({"alder": result, "birch": result}, {}))
     arrays[f"result/1/{name}"] = np.zeros((2, 2))
     arrived = unpack_answer(plain, arrays)
@@ -107,6 +112,21 @@ def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site:
     assert "shape" in arrived.failures["birch"]
     del arrays[f"result/1/{name}"]
     assert unpack_answer(plain, arrays).results.keys() == {"alder"}
+
+
+@pytest.mark.parametrize("name", ["rows", "mean", "quantiles", "weights", "experts"])
+def test_a_dam_whose_newest_forecast_is_incomplete_is_a_failure_and_the_others_stand(
+    site: SiteJob, name: str
+) -> None:
+    result = operational(site.series, site.scale, site.fit_end, None, last_only=True)
+    plain, arrays = pack_answer(ForecastAnswer({"alder": result, "birch": result}, {}))
+    for part in ("", ".shape", ".owner"):
+        column = arrays[f"newest/{name}{part}"]
+        arrays[f"newest/{name}{part}"] = column[: len(column) // 2]
+    arrived = unpack_answer(plain, arrays)
+    assert arrived.results.keys() == {"alder"}
+    assert name in arrived.failures["birch"]
+    assert_same_result(arrived.results["alder"], result)
 
 
 def test_a_training_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
