@@ -19,6 +19,7 @@ from warning.forecasting.pool import OPERATIONAL_RULE, PoolResult, issue_rows, o
 from warning.forecasting.resume import (
     Resumption,
     fits_needed,
+    holds,
     issue_rows_since,
     readings_since,
     resumed,
@@ -69,8 +70,8 @@ class Dam:
         return standing_at(row, series, scale, self.fit_end, past, OPERATIONAL_RULE)
 
     def resumption(self, series: ReadingSeries, scale: SiteScale, standing: Standing) -> Resumption:
-        recent = readings_since(series, scale, standing.day, standing.mark)
-        assert recent is not None
+        assert holds(series, scale, standing.day, standing.mark)
+        recent = readings_since(series, scale, standing.day, refits_known=False)
         rows = issue_rows_since(recent, scale, standing)
         needed = fits_needed(recent, scale, standing, rows)
         fits = ridge_fits(series, scale, standing, needed, {})
@@ -93,7 +94,7 @@ def make_dam(seed: int, days: int, gaps: float, nonsense: float, flow_ends: int)
     level[[0, days - 1]] = 100.0
     values = {LEVEL: level, Variable.INFLOW_M3S: flow, Variable.RAIN_MM: np.round(30 * storms, 1)}
     z = {name: np.round(random.normal(0, 1, (days, 7)), 6) for name in NETWORKS}
-    fit_end = FIRST_DAY + timedelta(days=round(0.8 * days))
+    fit_end = FIRST_DAY + timedelta(days=round(0.6 * days))
     return Dam(RawReadings(np.datetime64(FIRST_DAY, "D") + np.arange(days), values), z, fit_end)
 
 

@@ -44,12 +44,14 @@ class SiteJob:
 class Batch:
     """Dams whose past need not be lived through again: their standings in `file`, and the readings since.
 
-    `memory` is the file for what the child wants to know again tomorrow; None for none.
+    `memory` is the file for what the child wants to know again tomorrow; None for none. The readings
+    are enough for any forecast if `whole`, else a ridge that was refitted some days ago must be remembered.
     """
 
     file: StandingFile
     memory: Path | None
     sites: Mapping[str, SiteJob]
+    whole: bool = True
 
 
 def pack_batches(batches: Sequence[Batch], arrays: Arrays) -> list[dict[str, Any]]:
@@ -64,6 +66,7 @@ def pack_batches(batches: Sequence[Batch], arrays: Arrays) -> list[dict[str, Any
         {
             "file": file_to_json(batch.file) | {"path": str(batch.file.path)},
             "memory": None if batch.memory is None else str(batch.memory),
+            "whole": batch.whole,
             "sites": {name: _site_to_json(site) for name, site in batch.sites.items()},
         }
         for batch in batches
@@ -77,6 +80,7 @@ def unpack_batches(plain: Sequence[Mapping[str, Any]], arrays: Arrays) -> tuple[
         Batch(
             file=file_from_json(Path(batch["file"]["path"]), batch["file"]),
             memory=None if batch["memory"] is None else Path(batch["memory"]),
+            whole=bool(batch["whole"]),
             sites={name: _site_from_json(site, next(columns)) for name, site in batch["sites"].items()},
         )
         for batch in plain

@@ -69,14 +69,18 @@ class Hindcast:
         spread = self.spread[:, lead - 1]
         return np.isfinite(self.base) & np.isfinite(spread) & (spread > 0)
 
-    def kinds(self, lead: int) -> IndexArray:
+    def positions(self) -> FloatArray:
+        """Return the rank of each row's base, 0 where there is none."""
+        return np.where(np.isfinite(self.base), self.rank(self.base), 0.0)
+
+    def kinds(self, lead: int, positions: FloatArray) -> IndexArray:
         """Return the kinds (2, rows) of the base's rank and of the spread on each row.
 
         A kind is a step of a quarter of the width; the steps are fixed, so that a row's kind does not
         depend on other rows.
         """
         visible = self.visible(lead)
-        position = np.where(visible, self.rank(np.where(visible, self.base, np.inf)), 0.0)
+        position = np.where(visible, positions, 0.0)
         restless = np.log(np.where(visible, self.spread[:, lead - 1], 1.0))
         steps = [position / (KIND_STEP * POSITION_WIDTH), restless / (KIND_STEP * SPREAD_WIDTH)]
         return np.floor(np.stack(steps) + 0.5).astype(np.int16)
@@ -90,9 +94,10 @@ def calibrated_quantiles(hindcast: Hindcast, rows: IndexArray) -> FloatArray:
     """
     quantiles = np.full((rows.size, HORIZON_DAYS, LEVELS.size), np.nan)
     flood_values = flood_values_of(hindcast.reference)
+    positions, first_row = hindcast.positions(), int(rows.min()) if rows.size else 0
     for lead in range(1, HORIZON_DAYS + 1):
-        scores = LeadScores(lead, scored(hindcast, lead, int(rows.min()) if rows.size else 0), flood_values)
-        kinds = hindcast.kinds(lead)
+        scores = LeadScores(lead, scored(hindcast, lead, first_row, 0, positions), flood_values)
+        kinds = hindcast.kinds(lead, positions)
         for i, row in enumerate(rows):
             mean, spread = hindcast.mean[row, lead - 1], hindcast.spread[row, lead - 1]
             if np.isfinite(mean) and np.isfinite(spread):
@@ -127,7 +132,7 @@ class ScoreTable:
         )
 
 
-def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int = 0) -> ScoreTable:
+def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int, positions: FloatArray) -> ScoreTable:
     """Return all scores of `lead` that count for rows from `first_row` on; row 0 is called `origin`."""
     targets = np.full(hindcast.truth.shape, np.nan)
     targets[:-lead] = hindcast.truth[lead:]
@@ -139,8 +144,8 @@ def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int = 0) -> Sc
     issued = np.flatnonzero(usable)
     issued = issued[np.argsort(scores[issued], kind="stable")]
     share = flood_share(hindcast.rank(targets[issued]))
-    positions, spreads = hindcast.kinds(lead)[:, issued]
-    return ScoreTable(scores[issued], issued + origin, positions, spreads, share)
+    kinds = hindcast.kinds(lead, positions)[:, issued]
+    return ScoreTable(scores[issued], issued + origin, kinds[0], kinds[1], share)
 
 
 def flood_share(ranks: FloatArray) -> FloatArray:

@@ -24,7 +24,14 @@ from warning.forecasting.batches import Batch, SiteJob
 from warning.forecasting.model import SiteScale
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
 from warning.forecasting.ragged import Arrays, pack, unpack
-from warning.forecasting.resume import Resumption, fits_needed, issue_rows_since, resumed, ridge_fits
+from warning.forecasting.resume import (
+    FRESH_DAYS,
+    Resumption,
+    fits_needed,
+    issue_rows_since,
+    resumed,
+    ridge_fits,
+)
 from warning.forecasting.standing import Standing, read_standings
 from warning.forecasting.weights import WeightRule
 
@@ -32,7 +39,7 @@ Question = tuple[ReadingSeries, SiteScale, IndexArray]
 Predict = Callable[[Sequence[Question]], list[dict[str, FloatArray]]]
 _Z_STEPS: Final = 1e6  # z is rounded to six decimals
 _NO_ANSWER: Final = np.iinfo(np.int32).min
-_UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_UNREADABLE: Final = (ForecastError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def forecast_batch(
@@ -41,18 +48,52 @@ def forecast_batch(
     """Return the newest forecast of each dam of `batch`, and why others have none."""
     try:
         standings = read_standings(batch.file, batch.sites)
-        memories = _remembered(batch.memory)
-        names = [name for name in batch.sites if name in standings]
-        dams = [_Dam(batch.sites[name], standings[name], memories.get(name, {})) for name in names]
-        answers = predict([dam.question() for dam in dams])
-        parts = [dam.resumption(answer) for dam, answer in zip(dams, answers, strict=True)]
-        results = dict(zip(names, resumed(parts, rule), strict=True)) if parts else {}
-    except (*SITE_ERRORS, *_UNREADABLE) as error:
+    except _UNREADABLE as error:
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
-    if batch.memory is not None:
-        new = {name: dam.memory() for name, dam in zip(names, dams, strict=True)}
-        _remember(batch.memory, {**memories, **new})
-    return results, {name: "it has no standing" for name in batch.sites if name not in standings}
+    work = _Work(batch, standings, _remembered(batch.memory), predict, rule)
+    work.forecast([name for name in batch.sites if name in standings])
+    if batch.memory is not None and work.new_memories:
+        _remember(batch.memory, {**work.memories, **work.new_memories})
+    return work.results, work.failures
+
+
+@dataclass(slots=True)
+class _Work:
+    """The dams of one file, and what came of them so far."""
+
+    batch: Batch
+    standings: Mapping[str, Standing]
+    memories: Mapping[str, Arrays]
+    predict: Predict
+    rule: WeightRule
+    results: dict[str, PoolResult] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    new_memories: dict[str, Arrays] = field(default_factory=dict)
+
+    def forecast(self, names: list[str]) -> None:
+        """Forecast all together; where that fails, in halves, until it is known whose trouble it is."""
+        try:
+            self._forecast_together(names)
+        except SITE_ERRORS as error:
+            if len(names) == 1:
+                self.failures[names[0]] = str(error) or repr(error)
+                return
+            self.forecast(names[: len(names) // 2])
+            self.forecast(names[len(names) // 2 :])
+
+    def _forecast_together(self, names: list[str]) -> None:
+        dams = {
+            name: _Dam(self.batch.sites[name], self.standings[name], self.memories.get(name, {}))
+            for name in names
+        }
+        able = {name: dam for name, dam in dams.items() if self.batch.whole or dam.can_refit()}
+        if able:
+            answers = self.predict([dam.question() for dam in able.values()])
+            parts = [dam.resumption(own) for dam, own in zip(able.values(), answers, strict=True)]
+            self.results |= zip(able, resumed(parts, self.rule), strict=True)
+            self.new_memories |= {name: dam.memory() for name, dam in able.items()}
+        far = dams.keys() - able.keys()
+        self.failures |= dict.fromkeys(far, "its readings do not reach back far enough")
 
 
 @dataclass(slots=True)
@@ -96,6 +137,13 @@ class _Dam:
             if same >= before and start - origin <= unchanged:
                 self.fits[start] = fit
         return unchanged
+
+    def can_refit(self) -> bool:
+        """Say whether each ridge that is not remembered can be fitted on the readings that are here."""
+        series = self.site.series
+        needed = fits_needed(series, self.site.scale, self.standing, self.rows)
+        newest = series.last_day.toordinal() - FRESH_DAYS
+        return all(start in self.fits or start > newest for start in needed)
 
     def question(self) -> Question:
         return self.site.series, self.site.scale, self.asked

@@ -35,7 +35,7 @@ from warning.forecasting.pool import (
 )
 from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry
-from warning.forecasting.resume import readings_since
+from warning.forecasting.resume import holds, readings_since
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.split import OPERATION
 from warning.forecasting.weights import WeightRule
@@ -139,7 +139,7 @@ class _Ladder:
         self._jobs: dict[str, SiteJob] = {}
         self._for_networks: set[str] = set()
         self._standings: dict[str, StandingFile] = {}
-        self._recent: dict[str, SiteJob] = {}
+        self._recent: set[str] = set()
         self._memories = Path()
         self._results: Mapping[str, PoolResult] = {}
 
@@ -170,9 +170,8 @@ class _Ladder:
             if site is not None and known and _reaches(request, site.train_end):
                 job = SiteJob(request.series, site.scale, site.train_end, request.bounds)
                 self._for_networks.add(reservoir_id)
-                recent = self._since_standing(reservoir_id, job)
-                if recent is not None:
-                    self._recent[reservoir_id] = recent
+                if self._standing_holds(reservoir_id, job):
+                    self._recent.add(reservoir_id)
             else:
                 job = self._own_job(reservoir_id, request, known)
             self._jobs[reservoir_id] = job
@@ -207,40 +206,41 @@ class _Ladder:
         return forecast
 
     def _answer(self, model: Model, sites: Mapping[str, SiteJob]) -> ForecastAnswer:
-        """Ask for all dams: those with a standing from there, the others, and whoever that fails, in full."""
+        """Ask for all dams: from their standings, and in full where there is none or that fails."""
         settings = self._settings
         job = ForecastJob({}, model.specs, model.states, settings.rule, settings.device, last_only=True)
         full = {name: site for name, site in sites.items() if name not in self._recent}
-        answer = self._climb(replace(job, sites=full, batches=self._batches()))
-        again = {name: sites[name] for name in self._recent if name not in answer.results}
-        if not again:
+        answer = self._climb(replace(job, sites=full, batches=self._batches(self._recent, whole=False)))
+        answer = self._completed(answer, lambda names: replace(job, batches=self._batches(names, whole=True)))
+        return self._completed(answer, lambda names: replace(job, sites={n: sites[n] for n in sorted(names)}))
+
+    def _completed(self, answer: ForecastAnswer, job: Callable[[set[str]], ForecastJob]) -> ForecastAnswer:
+        """Ask once more for the dams whose standing gave no forecast."""
+        left = {name for name in self._recent if name not in answer.results}
+        if not left:
             return answer
         try:
-            second = self._climb(replace(job, sites=again))
+            second = self._climb(job(left))
         except ForecastError as error:
-            second = ForecastAnswer({}, dict.fromkeys(again, str(error)))
-        failures = {name: why for name, why in answer.failures.items() if name not in again}
+            second = ForecastAnswer({}, dict.fromkeys(left, str(error)))
+        failures = {name: why for name, why in answer.failures.items() if name not in left}
         return ForecastAnswer({**answer.results, **second.results}, {**failures, **second.failures})
 
-    def _batches(self) -> tuple[Batch, ...]:
-        files = {self._standings[name].path: self._standings[name] for name in self._recent}
-        return tuple(
-            Batch(
-                file,
-                self._memories / path.name,
-                {name: self._recent[name] for name in file.sites if name in self._recent},
-            )
-            for path, file in files.items()
-        )
+    def _batches(self, names: set[str], whole: bool) -> tuple[Batch, ...]:
+        """The dams of these names by the file of their standings, each with the readings needed beside it."""
+        batches = []
+        for file in {self._standings[name].path: self._standings[name] for name in names}.values():
+            sites = {}
+            for name, (day, _) in file.sites.items():
+                if name in names:
+                    job = self._jobs[name]
+                    sites[name] = replace(job, series=readings_since(job.series, job.scale, day, not whole))
+            batches.append(Batch(file, self._memories / file.path.name, sites, whole))
+        return tuple(batches)
 
-    def _since_standing(self, reservoir_id: str, job: SiteJob) -> SiteJob | None:
-        """The readings that the dam's standing needs beside it; None where it has none that holds."""
+    def _standing_holds(self, reservoir_id: str, job: SiteJob) -> bool:
         file = self._standings.get(reservoir_id)
-        if file is None:
-            return None
-        day, mark = file.sites[reservoir_id]
-        recent = readings_since(job.series, job.scale, day, mark)
-        return None if recent is None else replace(job, series=recent)
+        return file is not None and holds(job.series, job.scale, *file.sites[reservoir_id])
 
     def _own_job(self, reservoir_id: str, request: ForecastRequest, known: bool) -> SiteJob:
         """A dam that the model cannot serve: scale and split from its own record."""

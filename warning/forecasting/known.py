@@ -7,7 +7,9 @@ at, so that cutting the record there changes nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -73,8 +75,21 @@ class KnownColumn:
         return bridge
 
 
+_LATELY: Final[deque[tuple[ReadingSeries, Variable, KnownColumn]]] = deque(maxlen=6)
+"""The last columns that were indexed: one dam's are asked for again and again, by every expert."""
+
+
 def known_column(series: ReadingSeries, variable: Variable) -> KnownColumn:
-    """Index `variable` of `series`; it must be among the series' columns."""
+    """Index `variable` of `series`; it must be among the series' columns, which nobody changes in place."""
+    for known_series, known_variable, column in _LATELY:
+        if known_series is series and known_variable is variable:
+            return column
+    column = _indexed(series, variable)
+    _LATELY.append((series, variable, column))
+    return column
+
+
+def _indexed(series: ReadingSeries, variable: Variable) -> KnownColumn:
     values = series.values[variable]
     rows = np.arange(values.size)
     at_once = np.isfinite(series.trusted_at_once(variable))

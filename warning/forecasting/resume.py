@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Final
 
 import numpy as np
 
@@ -55,6 +56,8 @@ from warning.forecasting.weights import (
     continued_weights,
 )
 
+FRESH_DAYS: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
@@ -79,17 +82,22 @@ def issue_rows_since(series: ReadingSeries, scale: SiteScale, standing: Standing
     return rows[rows >= series.row(standing.day)]
 
 
-def readings_since(series: ReadingSeries, scale: SiteScale, day: date, mark: str) -> ReadingSeries | None:
-    """Return what of a record a standing of `day` with the fingerprint `mark` needs beside it.
-
-    None where the record has no reading since, or its past is not the one that the standing is of.
-    """
+def holds(series: ReadingSeries, scale: SiteScale, day: date, mark: str) -> bool:
+    """Say whether a standing of `day` with this fingerprint is of this past, and readings followed."""
     last = series.last_reported_row(scale.variable)
-    if last is None or last < series.row(day) or fingerprint(series, day) != mark:
-        return None
-    newest = int(block_starts(scale, np.array([last + series.first_day.toordinal()]))[0])
-    learnt_from = timedelta(days=LONGEST_MEMORY_DAYS) if newest > day.toordinal() else timedelta()
-    return from_row(series, context_start(series, day - learnt_from))
+    return last is not None and last >= series.row(day) and fingerprint(series, day) == mark
+
+
+def readings_since(series: ReadingSeries, scale: SiteScale, day: date, refits_known: bool) -> ReadingSeries:
+    """Return what of a record a standing of `day` that holds needs beside it.
+
+    That is ten years more where the ridge was to be refitted since; with `refits_known` only where that
+    was so lately that hardly anyone has done it.
+    """
+    last = series.last_day.toordinal()
+    newest = int(block_starts(scale, np.array([last]))[0])
+    unknown = newest > day.toordinal() and (newest > last - FRESH_DAYS or not refits_known)
+    return from_row(series, context_start(series, day - timedelta(LONGEST_MEMORY_DAYS if unknown else 0)))
 
 
 def fits_needed(series: ReadingSeries, scale: SiteScale, standing: Standing, rows: IndexArray) -> list[int]:
@@ -254,15 +262,17 @@ def _quantiles(dam: Resumption, days: _Days, i: int, pooled: FloatArray, spread:
         reference=standing.reference,
     )
     flood_values = flood_values_of(standing.reference)
+    positions = past.positions()
     quantiles = np.full((HORIZON_DAYS, LEVELS.size), np.nan)
     row = HORIZON_DAYS + last
     for lead, table in enumerate(standing.tables, start=1):
         mean, width = pooled[row, lead - 1], spread[row, lead - 1]
         if not (np.isfinite(mean) and np.isfinite(width)):
             continue
-        newer = scored(past, lead, 0, standing.row - HORIZON_DAYS)
+        newer = scored(past, lead, 0, standing.row - HORIZON_DAYS, positions)
         scores = LeadScores(lead, table.joined(newer), flood_values)
-        quantiles[lead - 1] = scores.quantiles(standing.row + last, mean, width, *past.kinds(lead)[:, row])
+        kinds = past.kinds(lead, positions)[:, row]
+        quantiles[lead - 1] = scores.quantiles(standing.row + last, mean, width, *kinds)
     return quantiles
 
 

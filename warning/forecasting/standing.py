@@ -91,6 +91,7 @@ def standing_at(
     """Return what the rows before `row` come to; `row` is at least a week after the first of `past.rows`."""
     start, origin = int(past.rows[0]), series.first_day.toordinal()
     hindcast = past.hindcast.until(row)
+    positions = hindcast.positions()
     experts = np.stack([values[:row] for values in past.experts.values()], axis=2)
     count = sum(name.startswith(NETWORK_PREFIX_LSTM) for name in past.networks)
     errors = known_errors(experts[start:], hindcast.truth[start:])
@@ -114,7 +115,7 @@ def standing_at(
         unseen=int(past.unseen[past.rows < row].sum()),
         losses=weekly(losses, start + origin, row - 1 + origin),
         reference=hindcast.reference,
-        tables=tuple(scored(hindcast, lead, row) for lead in range(1, HORIZON_DAYS + 1)),
+        tables=tuple(scored(hindcast, lead, row, 0, positions) for lead in range(1, HORIZON_DAYS + 1)),
     )
 
 

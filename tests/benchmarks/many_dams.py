@@ -1,0 +1,238 @@
+"""One forecast call for a large fleet: seconds, processor seconds and memory, beside replaying every past.
+
+    python tests/benchmarks/many_dams.py [DAMS ...]
+
+A model of the usual size is trained for one epoch on three simulated dams of three years. Every dam of the
+fleet is a copy of one of them with a scale of its own, so that their ridges are refitted on different days.
+Its standing is that of a month ago. Three calls are measured: the first with this model, which answers for
+all days since the standing; that of the next day; and that of some dams without standings, whose whole past
+is replayed, as for every dam before there were standings. Then the refit alone, of the dams whose block of
+eight weeks begins on one day.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from warning.demo.simulation import simulate_fleet
+from warning.domain.readings import RawReadings, ReadingSeries
+from warning.domain.reservoir import ScreeningLimits
+from warning.domain.screening import screen
+from warning.domain.variables import Variable
+from warning.forecasting import networks
+from warning.forecasting.autoregression import block_starts, coefficients_before
+from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest
+from warning.forecasting.model import Model, SiteFit
+from warning.forecasting.pool import OPERATIONAL_RULE, issue_rows, replayed
+from warning.forecasting.registry import Registry
+from warning.forecasting.split import OPERATION
+from warning.forecasting.standing import Standing, standing_at, standing_row
+from warning.forecasting.trainer import TrainingHistory, train_model
+from warning.forecasting.training_plan import TrainingSettings
+
+NOW = datetime(2026, 1, 1, 6, tzinfo=UTC)
+DAYS, SINCE = 1095, 30
+SAMPLE = 60
+MIB = 2.0**20
+
+
+@dataclass(frozen=True)
+class Prototype:
+    """A simulated dam and what its past comes to, which its copies share but for scale and place."""
+
+    series: ReadingSeries
+    fit: SiteFit
+    standing: Standing
+
+
+def cut(series: ReadingSeries, days: int) -> ReadingSeries:
+    parts = [{v: c[:days] for v, c in p.items()} for p in (series.values, series.at_once, series.settled)]
+    return ReadingSeries(series.first_day, *parts)
+
+
+def train(folder: Path) -> tuple[Model, list[Prototype]]:
+    """Train a model quickly on three dams; its size and architecture are those of the real one."""
+    histories = {}
+    records = {}
+    for dam in simulate_fleet().dams:
+        days = np.datetime64(dam.first_day, "D") + np.arange(len(dam))
+        columns = {v: c[-(DAYS + 2) :].copy() for v, c in dam.values.items()}
+        records[dam.dam.id] = screen(RawReadings(days[-(DAYS + 2) :], columns), {}, ScreeningLimits())
+        known = cut(records[dam.dam.id], DAYS - SINCE)
+        ends = OPERATION.ends(known.days)
+        histories[dam.dam.id] = TrainingHistory(
+            series=known,
+            variable=Variable.LEVEL_M,
+            bounds={},
+            limits=ScreeningLimits(),
+            train_end=ends[0],
+            validation_end=ends[1],
+        )
+    registry = Registry(folder / "trained")
+    train_model(histories, TrainingSettings(max_epochs=1), registry, NOW)
+    model = registry.active()
+    assert model is not None
+    loaded = networks.load(model, "cpu")
+    prototypes = []
+    for name, history in histories.items():
+        fit, known = model.sites[name], history.series
+        rows = issue_rows(known, Variable.LEVEL_M, fit.train_end)
+        z = networks.predict_z(loaded, known, fit.scale, rows, "cpu")
+        past = replayed(known, fit.scale, fit.train_end, z, OPERATIONAL_RULE)
+        row = standing_row(past)
+        assert row is not None
+        standing = standing_at(row, known, fit.scale, fit.train_end, past, OPERATIONAL_RULE)
+        prototypes.append(Prototype(records[name], fit, standing))
+    return model, prototypes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a call took; memory is that of this process and of its children at the worst moment, together."""
+
+    wall_s: float
+    cpu_s: float
+    own_mib: float
+    children_mib: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.wall_s:8.1f} s  {self.cpu_s:8.1f} CPU s  "
+            f"{self.own_mib:6.0f} MiB here + {self.children_mib:6.0f} MiB in the child"
+        )
+
+
+class Watch:
+    """Measures what happens inside the context; samples the memory twice a second."""
+
+    def __enter__(self) -> Watch:
+        self._begin = time.perf_counter(), _cpu_s()
+        self._own = self._children = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall_s, cpu_s = time.perf_counter() - self._begin[0], _cpu_s() - self._begin[1]
+        self._done.set()
+        self._thread.join()
+        self.cost = Cost(wall_s, cpu_s, self._own, self._children)
+
+    def _sample(self) -> None:
+        while not self._done.wait(0.5):
+            found = dict(_family(os.getpid()))
+            self._own = max(self._own, found.pop(os.getpid(), 0.0))
+            self._children = max(self._children, sum(found.values()))
+
+
+def _cpu_s() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _family(ancestor: int) -> Iterator[tuple[int, float]]:
+    """Resident memory in MiB of a process and of all that descend from it."""
+    parents, memory = {}, {}
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
+        except OSError:
+            continue
+        parents[int(fields["Pid"])] = int(fields["PPid"])
+        memory[int(fields["Pid"])] = int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
+    for pid in parents:
+        line = pid
+        while line not in (ancestor, 0):
+            line = parents.get(line, 0)
+        if line == ancestor:
+            yield pid, memory[pid]
+
+
+def fleet_of(prototypes: list[Prototype], size: int) -> dict[str, Prototype]:
+    fleet = {}
+    for i in range(size):
+        kind = prototypes[i % len(prototypes)]
+        scale = replace(kind.fit.scale, daily_change=kind.fit.scale.daily_change * (1 + 1e-7 * i))
+        fleet[f"dam_{i:06d}"] = replace(kind, fit=replace(kind.fit, scale=scale))
+    return fleet
+
+
+def requests(fleet: dict[str, Prototype], days: int) -> dict[str, ForecastRequest]:
+    """The dams' records as a daemon holds them: no two share their memory."""
+    return {
+        name: ForecastRequest(name, _copied(cut(kind.series, days)), Variable.LEVEL_M)
+        for name, kind in fleet.items()
+    }
+
+
+def _copied(series: ReadingSeries) -> ReadingSeries:
+    parts = [{v: c.copy() for v, c in p.items()} for p in (series.values, series.at_once, series.settled)]
+    return ReadingSeries(series.first_day, *parts)
+
+
+def call(registry: Registry, asked: dict[str, ForecastRequest]) -> Cost:
+    forecaster = Forecaster(registry, ForecasterSettings(device="cpu", time_limit_s=7200))
+    with Watch() as watch:
+        answer = forecaster(asked, NOW)
+    pooled = sum(forecast.method == "pool" for forecast in answer.forecasts.values())
+    assert pooled == len(asked), (pooled, answer.findings[:3])
+    return watch.cost
+
+
+def refit(fleet: dict[str, Prototype]) -> tuple[int, float]:
+    """Refit the dams whose block begins on the last day; return how many and the CPU seconds."""
+    begin, count = time.process_time(), 0
+    for kind in fleet.values():
+        last = np.array([kind.series.last_day.toordinal()])
+        if block_starts(kind.fit.scale, last)[0] == last[0]:
+            coefficients_before(kind.series, kind.fit.scale, len(kind.series) - 1)
+            count += 1
+    return count, time.process_time() - begin
+
+
+def main() -> int:
+    sizes = [int(word) for word in sys.argv[1:]] or [100, 1_000, 10_000]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, prototypes = train(folder)
+        sample = fleet_of(prototypes, SAMPLE)
+        full = Registry(folder / "full")
+        sites = {name: kind.fit for name, kind in sample.items()}
+        full.promote(full.save(replace(model, sites=sites)))
+        whole = call(full, requests(sample, DAYS))
+        print(f"{SAMPLE:7d} dams, every past replayed: {whole}", flush=True)
+        for size in sizes:
+            fleet = fleet_of(prototypes, size)
+            registry = Registry(folder / f"{size}")
+            sites = {name: kind.fit for name, kind in fleet.items()}
+            standings = {name: kind.standing for name, kind in fleet.items()}
+            registry.promote(registry.save(replace(model, sites=sites), standings))
+            on_disk = sum(path.stat().st_size for path in (folder / f"{size}").rglob("*.npz")) / MIB
+            first = call(registry, requests(fleet, DAYS))
+            print(f"{size:7d} dams, first call:            {first}", flush=True)
+            daily = call(registry, requests(fleet, DAYS + 1))
+            ratio = (whole.cpu_s / SAMPLE) / (daily.cpu_s / size)
+            print(f"{size:7d} dams, next day:              {daily}; {ratio:.0f} times less CPU a dam")
+            count, seconds = refit(fleet)
+            print(
+                f"{size:7d} dams: standings {on_disk:.0f} MiB; {count} refits of one day {seconds:.1f} CPU s"
+            )
+            shutil.rmtree(folder / f"{size}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
