@@ -5,11 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from warning.domain.variables import Variable
 from warning.errors import ModelError
+from warning.forecasting.ahead import observed_ahead
 from warning.forecasting.forecaster import ForecasterSettings, ForecastRequest, hindcast
+from warning.forecasting.model import Model
+from warning.forecasting.pool import PoolResult
 from warning.forecasting.registry import Registry
 from warning.forecasting.trainer import TrainingHistory, train_model
 from warning.forecasting.training_plan import TrainingSettings
@@ -21,6 +26,7 @@ from warning.verification.sites import Site, Split
 
 _TRAINING_SHARE = 0.8  # of the whole, as the progress bar shows it
 HINDCAST_LIMIT_S = 3600.0
+_PERFECT = {"rain": Variable.RAIN_MM, "release": Variable.OUTFLOW_M3S}
 
 
 def backtest_folder(
@@ -31,9 +37,13 @@ def backtest_folder(
     *,
     forecasts_path: Path | None,
     models: Path | None,
+    perfect_outlook: bool = False,
     on_progress: Callable[[str, float], None],
 ) -> BacktestReport:
-    """Backtest `folder`; the model is kept in `models`, or forgotten where that is None."""
+    """Backtest `folder`; the model is kept in `models`, or forgotten where that is None.
+
+    With `perfect_outlook` the report bounds what knowing the rain or the release ahead could be worth.
+    """
 
     def progress(what: str, done: int, total: int) -> None:
         start = 0.0 if what == "screening" else _TRAINING_SHARE + 0.1
@@ -43,7 +53,7 @@ def backtest_folder(
         kept = models or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dam-warning-models-")))
 
         def train_and_hindcast(sites: Mapping[str, Site]) -> Hindcasts:
-            return hindcast_sites(sites, settings, Registry(kept), now, on_progress)
+            return hindcast_sites(sites, settings, Registry(kept), now, on_progress, perfect_outlook)
 
         return run_backtest(
             folder,
@@ -61,6 +71,7 @@ def hindcast_sites(
     registry: Registry,
     now: datetime,
     on_progress: Callable[[str, float], None],
+    perfect_outlook: bool = False,
 ) -> Hindcasts:
     """Train on the sites' training parts and forecast every later day of each."""
     histories = {
@@ -87,8 +98,25 @@ def hindcast_sites(
         for name, site in sites.items()
         if name not in report.left_out
     }
-    answer = hindcast(
-        model, requests, ForecasterSettings(device=settings.device, time_limit_s=HINDCAST_LIMIT_S)
-    )
+    ways = ForecasterSettings(device=settings.device, time_limit_s=HINDCAST_LIMIT_S)
+    answer = hindcast(model, requests, ways)
     failures = {**report.left_out, **answer.failures}
-    return Hindcasts(answer.results, failures, model_id=model.model_id)
+    knowing = _knowing(model, requests, ways) if perfect_outlook else {}
+    return Hindcasts(answer.results, failures, model.model_id, knowing)
+
+
+def _knowing(
+    model: Model, requests: Mapping[str, ForecastRequest], ways: ForecasterSettings
+) -> dict[str, dict[str, PoolResult]]:
+    """The same forecasts by dam, had all rain, and had all releases, been known a week before."""
+    found: dict[str, dict[str, PoolResult]] = {}
+    for known, variable in _PERFECT.items():
+        better = {
+            name: replace(request, series=replace(request.series, ahead=ahead))
+            for name, request in requests.items()
+            if (ahead := observed_ahead(request.series, [variable]))
+        }
+        if better:
+            for name, result in hindcast(model, better, ways).results.items():
+                found.setdefault(name, {})[known] = result
+    return found

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 from warning.alerts.messages import compose_message, plain_message
 from warning.alerts.plot_data import plot_data
 from warning.clock import Clock, local_day
+from warning.domain.ahead import ahead_of, outlook_findings
 from warning.domain.alert import Alert, Decision
 from warning.domain.assessment import Assessment
 from warning.domain.decision import decide, finding_alert
@@ -30,12 +31,14 @@ from warning.domain.screening import screen
 from warning.domain.screening_findings import screening_findings
 from warning.domain.screening_limits import derive_bounds, derive_limits, override_limits
 from warning.domain.variables import Variable
+from warning.errors import SourceError
 from warning.forecasting.forecaster import FleetForecast, Forecaster, ForecastRequest
 from warning.forecasting.model import SiteFit
 from warning.forecasting.registry import Registry
 from warning.journal.entries import CycleEntry
 from warning.journal.journal import Journal
 from warning.ops.logs import pairs
+from warning.sources.outlook_folder import OutlookFolder
 from warning.sources.source import ReadingSource
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Watch:
     forecaster: Forecaster
     journal: Journal
     clock: Clock
+    outlooks: OutlookFolder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +119,20 @@ def read_and_screen(watch: Watch, sites: Mapping[str, SiteFit], now: datetime) -
     )
     return {
         reservoir.id: _attempt(
-            partial(_history, reservoir, sites.get(reservoir.id), fleet, now),
+            partial(_history, reservoir, sites.get(reservoir.id), fleet, now, watch.outlooks),
             partial(_screening_failed, reservoir),
         )
         for reservoir in watch.reservoirs
     }
 
 
-def _history(reservoir: Reservoir, fit: SiteFit | None, fleet: FleetReadings, now: datetime) -> History:
+def _history(
+    reservoir: Reservoir,
+    fit: SiteFit | None,
+    fleet: FleetReadings,
+    now: datetime,
+    outlooks: OutlookFolder | None,
+) -> History:
     """Screen one dam's readings up to its local today."""
     raw = fleet.readings.get(reservoir.id)
     if raw is None:
@@ -135,7 +145,29 @@ def _history(reservoir: Reservoir, fit: SiteFit | None, fleet: FleetReadings, no
     series = screen(raw, bounds, limits)
     variable = reservoir.forecast_variable
     findings = screening_findings(reservoir.id, raw, series, variable, bounds=bounds, limits=limits)
-    return History(series, findings)
+    if outlooks is None:
+        return History(series, findings)
+    today = local_day(now, reservoir.time_zone)
+    series, more = _with_outlooks(reservoir.id, series, bounds, outlooks, today)
+    return History(series, (*findings, *more))
+
+
+def _with_outlooks(
+    reservoir_id: str,
+    series: ReadingSeries,
+    bounds: Mapping[Variable, Bounds],
+    outlooks: OutlookFolder,
+    today: date,
+) -> tuple[ReadingSeries, tuple[Finding, ...]]:
+    """Lay beside the readings what was known of the days ahead; trouble with it costs no forecast."""
+    try:
+        found = outlooks.read(reservoir_id)
+    except SourceError as error:
+        return series, (Finding(FindingKind.OUTLOOK_UNUSABLE, str(error), reservoir_id),)
+    if found is None:
+        return series, ()
+    findings = outlook_findings(reservoir_id, found, bounds, today)
+    return replace(series, ahead=ahead_of(found, series, bounds)), findings
 
 
 def screening_basis(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from warning.domain.ahead import ahead_of
 from warning.domain.readings import RawReadings
 from warning.domain.reservoir import Reservoir
 from warning.domain.screening import screen
 from warning.domain.screening_limits import derive_bounds, derive_limits
-from warning.errors import ForecastError
+from warning.errors import ForecastError, SourceError
 from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION
 from warning.forecasting.trainer import TrainingHistory
+from warning.sources.outlook_folder import OutlookFolder
 from warning.sources.source import ReadingSource
 
 
@@ -32,9 +35,15 @@ def training_due(registry: Registry, now: datetime, every_days: int) -> bool:
 
 
 def training_histories(
-    reservoirs: tuple[Reservoir, ...], source: ReadingSource, last_day: date
+    reservoirs: tuple[Reservoir, ...],
+    source: ReadingSource,
+    last_day: date,
+    outlooks: OutlookFolder | None = None,
 ) -> tuple[dict[str, TrainingHistory], dict[str, str]]:
-    """Return what every dam can be trained on up to `last_day`, and why others cannot."""
+    """Return what every dam can be trained on up to `last_day`, and why others cannot.
+
+    Outlooks of the past are laid beside the readings, as the daily forecast sees them.
+    """
     fleet = source.read([r.id for r in reservoirs], last_day=last_day)
     histories: dict[str, TrainingHistory] = {}
     left_out = dict(fleet.failures)
@@ -43,7 +52,7 @@ def training_histories(
         if raw is None:
             continue
         try:
-            histories[reservoir.id] = training_history(reservoir, raw)
+            histories[reservoir.id] = with_outlooks(reservoir.id, training_history(reservoir, raw), outlooks)
         except (ForecastError, ValueError) as error:
             left_out[reservoir.id] = str(error)
     return histories, left_out
@@ -69,6 +78,21 @@ def training_history(reservoir: Reservoir, raw: RawReadings) -> TrainingHistory:
         limits=limits,
         train_end=train_end,
         validation_end=validation_end,
+    )
+
+
+def with_outlooks(
+    reservoir_id: str, history: TrainingHistory, outlooks: OutlookFolder | None
+) -> TrainingHistory:
+    """Return the history with what was known ahead on its days; outlooks that cannot be read are left out."""
+    try:
+        found = outlooks.read(reservoir_id) if outlooks else None
+    except SourceError:  # the daily cycle tells of it
+        found = None
+    if found is None:
+        return history
+    return replace(
+        history, series=replace(history.series, ahead=ahead_of(found, history.series, history.bounds))
     )
 
 

@@ -37,6 +37,7 @@ from warning.learning import tell_progress, training_histories
 from warning.ops.ballast import Ballast
 from warning.sources.influx_points import Judged
 from warning.sources.influx_writeback import WriteBack
+from warning.sources.outlook_folder import OutlookFolder
 from warning.sources.source import ReadingSource
 from warning.sources.writeback_note import note_in
 
@@ -73,6 +74,12 @@ def ballast_of(configuration: Configuration) -> Ballast:
 def source_of(configuration: Configuration) -> ReadingSource:
     """Return the configured source of readings."""
     return reading_source(configuration.source, zones_of(configuration.reservoirs))
+
+
+def outlooks_of(configuration: Configuration) -> OutlookFolder | None:
+    """Return where forecast rain and planned release are read, None where there are none."""
+    folder = configuration.forecast.outlook_folder
+    return None if folder is None else OutlookFolder(folder)
 
 
 def registry_of(configuration: Configuration) -> Registry:
@@ -209,7 +216,8 @@ def train_fleet(
     """Train on the readings up to `last_day` and put the model in force if it is not worse."""
     make_state_directory(configuration)
     source = source_of(configuration)
-    histories, left_out = training_histories(configuration.reservoirs, source, last_day)
+    outlooks = outlooks_of(configuration)
+    histories, left_out = training_histories(configuration.reservoirs, source, last_day, outlooks)
     return train_model(
         histories,
         training_settings_of(configuration.forecast),
@@ -262,6 +270,7 @@ def _watch(configuration: Configuration, journal: Journal, clock: Clock) -> Watc
         forecaster=Forecaster(registry, settings),
         journal=journal,
         clock=clock,
+        outlooks=outlooks_of(configuration),
     )
 
 

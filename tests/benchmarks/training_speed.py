@@ -181,7 +181,7 @@ def examples(folder: Path, settings: TrainingSettings) -> tuple[Examples, Exampl
         histories[site.id] = (site.series, SiteSplit(scale, site.train_end, site.validation_end))
     learn, check = gather_examples(histories, max(settings.lengths), settings.most_examples, settings.seed)
     every = max(round(4 * len(check.sites) / len(learn.sites)), 1)  # a fifth of all, as in operation
-    thinned = (array[::every] for array in (check.inputs, check.z, check.counts, check.sites))
+    thinned = (array[::every] for array in (check.inputs, check.z, check.counts, check.sites, check.ahead))
     return learn, Examples(*thinned)
 
 

@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", metavar="DIR", type=Path, help="keep the trained model in DIR")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
+    parser.add_argument(
+        "--perfect-outlook",
+        action="store_true",
+        help="also forecast as if rain, then release, had been known a week ahead: an upper bound",
+    )
     add_json(parser)
 
 
@@ -58,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
             SystemClock().now(),
             forecasts_path=options.forecasts,
             models=options.models,
+            perfect_outlook=options.perfect_outlook,
             on_progress=progress,
         )
     print(report_json(report) if options.json else report_text(report))

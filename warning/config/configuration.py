@@ -99,6 +99,7 @@ class ForecastSettings:
     The daemon trains anew when the model in force is `retrain_every_days` old, never where that is 0.
     `weight_rule` "published" is rule (2)-(6) as printed, where `weight_decay` is 1; "decay" forgets
     old weights by `weight_decay` per known error. Time limits hold for the child process.
+    Forecast rain and planned release lie in `outlook_folder`, None where there are none.
     """
 
     device: Device = "auto"
@@ -110,6 +111,7 @@ class ForecastSettings:
     seed: int = 0
     max_epochs: int = 30
     retrain_every_days: int = 30
+    outlook_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -279,6 +279,7 @@ class ForecastDraft(Draft):
     max_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = key(
         "a whole number from 1 to 100000", "max_epochs = 30"
     )
+    outlook_folder: Place | None = key("the path of a folder", 'outlook_folder = "outlooks"')
     retrain_every_days: Annotated[int, Field(ge=0, le=3650)] | None = key(
         "a whole number of days from 0 (never) to 3650", "retrain_every_days = 30"
     )

@@ -77,7 +77,7 @@ def load_configuration(
         state_directory=service_rules.state_directory(service.draft, directory),
         source=source_rules.build_source(service.draft.source, dams, directory, source_secrets),
         schedule=service_rules.schedule(service.draft),
-        forecast=service_rules.forecast_settings(service.draft),
+        forecast=service_rules.forecast_settings(service.draft, directory),
         journal_url=journal_url,
         retry=service_rules.retry_policy(service.draft),
         health=health,

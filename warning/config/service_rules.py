@@ -63,10 +63,12 @@ def schedule(draft: WarningFile) -> Schedule:
     )
 
 
-def forecast_settings(draft: WarningFile) -> ForecastSettings:
+def forecast_settings(draft: WarningFile, directory: Path) -> ForecastSettings:
     given = draft.forecast.model_dump(exclude_none=True) if draft.forecast else {}
     if given.get("weight_rule") == "published":
         given["weight_decay"] = 1.0
+    if "outlook_folder" in given:
+        given["outlook_folder"] = directory / given["outlook_folder"]
     return ForecastSettings(**given)
 
 

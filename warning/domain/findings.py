@@ -28,6 +28,8 @@ class FindingKind(StrEnum):
     LEVEL_AGAINST_STORAGE = "level-against-storage"
     SCALE_STEP = "scale-step"
     SUSPECT_LAST_READING = "suspect-last-reading"
+    OUTLOOK_STALE = "outlook-stale"
+    OUTLOOK_UNUSABLE = "outlook-unusable"
     # the forecast
     SHORT_HISTORY = "short-history"
     NO_MODEL = "no-model"

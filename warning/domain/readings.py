@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import IntFlag
+from typing import Final
 
 import numpy as np
 
+from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.variables import BoolArray, DayArray, FlagArray, FloatArray, Variable
+
+AheadColumns = Mapping[Variable, FloatArray]
+AHEAD_VARIABLES: Final = (Variable.RAIN_MM, Variable.OUTFLOW_M3S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,16 @@ class ReadingSeries:
     `settled` the verdict once the next reading of that variable had come. For a variable's
     last reading the two are equal. Cutting the record after any day changes neither array
     before that variable's last remaining reading: this is what makes hindcasts honest.
+
+    `ahead` holds forecast rain and planned release, (days, 7) each: row i is what was known on its
+    day of the seven days after it, NaN where nothing was. Most dams have none.
     """
 
     first_day: date
     values: Mapping[Variable, FloatArray]
     at_once: Mapping[Variable, FlagArray]
     settled: Mapping[Variable, FlagArray]
+    ahead: AheadColumns = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -74,6 +83,12 @@ class ReadingSeries:
             raise ValueError(f"the columns of a series need one common length, found {lengths}")
         if not (self.values.keys() == self.at_once.keys() == self.settled.keys()):
             raise ValueError("each variable needs its flags beside its values")
+        for variable, table in self.ahead.items():
+            if variable not in AHEAD_VARIABLES or table.shape != (len(self), HORIZON_DAYS):
+                raise ValueError(
+                    f"{variable} ahead of shape {table.shape}, expected {(len(self), HORIZON_DAYS)} of "
+                    f"{' or '.join(AHEAD_VARIABLES)}"
+                )
 
     def __len__(self) -> int:
         return next(iter(self.values.values())).size

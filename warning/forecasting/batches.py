@@ -58,7 +58,11 @@ def pack_batches(batches: Sequence[Batch], arrays: Arrays) -> list[dict[str, Any
     """Put the readings of all batches into `arrays` and return the rest as JSON."""
     series = [site.series for batch in batches for site in batch.sites.values()]
     sets = [
-        {f"{part}.{v.value}": column for part in _PARTS for v, column in getattr(one, part).items()}
+        {
+            f"{part}.{v.value}": column
+            for part in (*_PARTS, "ahead")
+            for v, column in getattr(one, part).items()
+        }
         for one in series
     ]
     arrays |= pack("batches", sets)
@@ -185,6 +189,7 @@ def _site_to_json(site: SiteJob) -> dict[str, Any]:
     return {
         "first_day": site.series.first_day.isoformat(),
         "variables": [variable.value for variable in site.series.values],
+        "ahead": [variable.value for variable in site.series.ahead],
         "scale": scale_to_json(site.scale),
         "fit_end": site.fit_end.isoformat(),
         "bounds": bounds_to_json(site.bounds),
@@ -194,8 +199,9 @@ def _site_to_json(site: SiteJob) -> dict[str, Any]:
 def _site_from_json(plain: Mapping[str, Any], columns: Arrays) -> SiteJob:
     variables = [Variable(name) for name in plain["variables"]]
     values, at_once, settled = ({v: columns[f"{part}.{v.value}"] for v in variables} for part in _PARTS)
+    ahead = {Variable(name): columns[f"ahead.{name}"] for name in plain["ahead"]}
     return SiteJob(
-        series=ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled),
+        series=ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled, ahead),
         scale=scale_from_json(plain["scale"]),
         fit_end=date.fromisoformat(plain["fit_end"]),
         bounds=bounds_from_json(plain["bounds"]),

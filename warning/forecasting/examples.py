@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from warning.domain.forecast import HORIZON_DAYS
-from warning.domain.readings import ReadingSeries
+from warning.domain.readings import AHEAD_VARIABLES, ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ModelError
+from warning.forecasting.ahead import ahead_inputs, observed_ahead
 from warning.forecasting.features import base_values, network_inputs, targets
 from warning.forecasting.training_plan import SiteSplit
 
@@ -23,13 +24,15 @@ class Examples:
     """Rows of all dams: inputs (N, steps, features), z (N, 7) with 0 where unknown, counts (N, 7).
 
     `counts` turns an absolute error of z into its share of the loss: 0 where the truth is unknown, else
-    one over the persistence error of dam and lead. `sites` numbers the dam of each row.
+    one over the persistence error of dam and lead. `sites` numbers the dam of each row. `ahead`
+    (N, AHEAD_COUNT) is the rain and release that came, as if they had been known.
     """
 
     inputs: Float32Array
     z: Float32Array
     counts: Float32Array
     sites: IndexArray
+    ahead: Float32Array
 
 
 def gather_examples(
@@ -85,6 +88,7 @@ def _assemble(
         np.concatenate([part.z for part in parts]),
         np.concatenate([part.counts for part in parts]),
         np.concatenate([part.sites for part in parts]),
+        np.concatenate([part.ahead for part in parts]),
     )
 
 
@@ -95,11 +99,13 @@ def _of_one_dam(
     counts = _counts(truth)
     if learning:
         counts /= np.sqrt(rows.size)  # a dam with a long record counts more, but not in proportion
+    knowing = replace(series, ahead=observed_ahead(series, AHEAD_VARIABLES))
     return Examples(
         network_inputs(series, split.scale, rows, steps).astype(np.float32),
         np.nan_to_num(truth).astype(np.float32),
         counts.astype(np.float32),
         np.full(rows.size, number, dtype=np.intp),
+        ahead_inputs(knowing, split.scale, rows).astype(np.float32),
     )
 
 

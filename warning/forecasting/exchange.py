@@ -154,7 +154,13 @@ def pack_series(prefix: str, series: ReadingSeries, arrays: Arrays) -> dict[str,
     for part in _PARTS:
         for variable, column in getattr(series, part).items():
             arrays[f"{prefix}/{part}/{variable.value}"] = column
-    return {"first_day": series.first_day.isoformat(), "variables": [v.value for v in series.values]}
+    for variable, table in series.ahead.items():
+        arrays[f"{prefix}/ahead/{variable.value}"] = table
+    return {
+        "first_day": series.first_day.isoformat(),
+        "variables": [v.value for v in series.values],
+        "ahead": [v.value for v in series.ahead],
+    }
 
 
 def unpack_series(prefix: str, plain: Mapping[str, Any], arrays: Arrays) -> ReadingSeries:
@@ -163,7 +169,8 @@ def unpack_series(prefix: str, plain: Mapping[str, Any], arrays: Arrays) -> Read
     values, at_once, settled = (
         {v: arrays[f"{prefix}/{part}/{v.value}"] for v in variables} for part in _PARTS
     )
-    return ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled)
+    ahead = {Variable(name): arrays[f"{prefix}/ahead/{name}"] for name in plain["ahead"]}
+    return ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled, ahead)
 
 
 def pack_states(states: States, arrays: Arrays, prefix: str = "network") -> None:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from warning.child import Message
+from warning.domain.ahead import WHAT, words_ahead
 from warning.domain.findings import Finding, FindingKind
 from warning.domain.forecast import Forecast
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
+from warning.forecasting.ahead import usable_ahead
 from warning.forecasting.batches import Batch, SiteJob
 from warning.forecasting.exchange import ForecastAnswer, ForecastJob, pack_forecast_job, unpack_answer
 from warning.forecasting.model import Model, SiteScale, StandingFile
@@ -295,9 +297,8 @@ class _Ladder:
             text = f"no number from {', '.join(silent)}; the pool goes without"
             self._lose_at(reservoir_id, text)
         try:
-            return forecast_of(
-                result, reservoir_id, self._now, self._model.model_id, self._degraded(reservoir_id)
-            )
+            notes = (*self._degraded(reservoir_id), *self._counts_on(self._model, reservoir_id, result))
+            return forecast_of(result, reservoir_id, self._now, self._model.model_id, notes)
         except SITE_ERRORS as error:
             self._lose_at(reservoir_id, f"the networks' forecast is unusable: {error}")
             return None
@@ -318,6 +319,19 @@ class _Ladder:
         except SITE_ERRORS as error:
             self._find(FindingKind.NO_FORECAST, reservoir_id, f"no forecast is possible: {error}")
             return None
+
+    def _counts_on(self, model: Model, reservoir_id: str, result: PoolResult) -> tuple[str, ...]:
+        """What of the days ahead the networks were told, for the record and for whoever is warned."""
+        job = self._jobs[reservoir_id]
+        row = job.series.row(result.first_day + timedelta(days=int(result.rows[-1])))
+        learnt = any(spec.options.get("ahead") for spec in model.specs)
+        used = usable_ahead(job.series, job.scale) if learnt else {}
+        unused = {variable: table for variable, table in job.series.ahead.items() if variable not in used}
+        if words_ahead(unused, row):
+            nouns = " and ".join(WHAT[variable] for variable in unused)
+            text = f"the outlook of {nouns} goes unused: the model saw none in this dam's training record"
+            self._find(FindingKind.OUTLOOK_UNUSABLE, reservoir_id, text)
+        return words_ahead(used, row)
 
     def _degraded(self, reservoir_id: str) -> tuple[str, ...]:
         return (*self._fleet_notes, *self._notes[reservoir_id])

@@ -19,10 +19,12 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
 from warning.errors import ModelError
+from warning.forecasting.ahead import ahead_inputs
 from warning.forecasting.features import base_values, network_inputs
 from warning.forecasting.model import Model, NetworkSpec, SiteScale
 
 ROWS_AT_ONCE = 1024
+CORRECTION_CELLS = 16
 _Z_DECIMALS = 6  # hides the last bits, which depend on how many rows are computed together
 
 
@@ -46,15 +48,37 @@ class Head(nn.Module):
         return answer
 
 
+class Correction(nn.Module):
+    """What a network's z moves by where rain or release ahead is known; exactly 0 where nothing is.
+
+    It starts at 0, and learns beside the head and not through it: what a network answers without such
+    knowledge is what it would answer had it never been trained with any.
+    """
+
+    def __init__(self, features: int, ahead: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(ahead + features, CORRECTION_CELLS)
+        self.out = nn.Linear(CORRECTION_CELLS, HORIZON_DAYS, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
+        """Return the correction (batch, 7) from today's inputs (batch, features) and `ahead_inputs`."""
+        hidden = torch.relu(self.hidden(torch.cat([ahead, today], dim=1)))
+        known = (ahead != 0).any(dim=1, keepdim=True)
+        answer: torch.Tensor = self.out(hidden) * known
+        return answer
+
+
 class LstmNetwork(nn.Module):
     """One member of the ensemble: one hidden layer over the last `steps` days."""
 
-    def __init__(self, steps: int, cells: int, dropout: float, features: int) -> None:
+    def __init__(self, steps: int, cells: int, dropout: float, features: int, ahead: int = 0) -> None:
         super().__init__()
         self.steps = steps
         self.lstm = nn.LSTM(features, cells, batch_first=True)
         _open_forget_gates(self.lstm)
         self.head = Head(cells, features, dropout)
+        self.correction = Correction(features, ahead) if ahead else None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         days = inputs[:, -self.steps :]
@@ -67,7 +91,14 @@ class CnnLstmNetwork(nn.Module):
     """Two convolutions along the days, of which the LSTM reads the features they find."""
 
     def __init__(
-        self, steps: int, channels: int, kernel: int, cells: int, dropout: float, features: int
+        self,
+        steps: int,
+        channels: int,
+        kernel: int,
+        cells: int,
+        dropout: float,
+        features: int,
+        ahead: int = 0,
     ) -> None:
         super().__init__()
         self.steps = steps
@@ -81,6 +112,7 @@ class CnnLstmNetwork(nn.Module):
         self.lstm = nn.LSTM(channels, cells, batch_first=True)
         _open_forget_gates(self.lstm)
         self.head = Head(cells, features, dropout)
+        self.correction = Correction(features, ahead) if ahead else None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         days = inputs[:, -self.steps :]
@@ -100,6 +132,13 @@ class Average(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return torch.stack([twin(inputs) for twin in self.twins]).mean(dim=0)
+
+    def corrected(self, inputs: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
+        """Return z (batch, 7) with what is known ahead (batch, AHEAD_COUNT)."""
+        z: torch.Tensor = self(inputs)
+        corrections = [getattr(twin, "correction", None) for twin in self.twins]
+        moves = [own(inputs[:, -1], ahead) for own in corrections if isinstance(own, Correction)]
+        return z + torch.stack(moves).mean(dim=0) if moves else z
 
 
 def build(spec: NetworkSpec) -> Average:
@@ -169,9 +208,10 @@ def predict_z(
         if part.size == 0:
             continue
         inputs = torch.from_numpy(network_inputs(series, scale, issue_rows[part], steps)).to(device)
+        ahead = torch.from_numpy(ahead_inputs(series, scale, issue_rows[part])).to(device)
         with torch.inference_mode():
             for name, network in networks.items():
-                answers[name][part] = np.round(network(inputs).cpu().numpy(), _Z_DECIMALS)
+                answers[name][part] = _rounded(network, inputs, ahead)
     return answers
 
 
@@ -183,30 +223,38 @@ def predict_many(
     """Return for each of many dams what `predict_z` does for one, computed together."""
     steps = max((network.steps for network in networks.values()), default=1)
     answers = [np.full((len(networks), rows.size, HORIZON_DAYS), np.nan) for _, _, rows in questions]
-    inputs, owners = [], []
+    inputs, ahead, owners = [], [], []
     for answer, (series, scale, rows) in zip(answers, questions, strict=True):
         based = np.flatnonzero(np.isfinite(base_values(series, scale.variable, rows)))
         if based.size:
             inputs.append(network_inputs(series, scale, rows[based], steps))
+            ahead.append(ahead_inputs(series, scale, rows[based]))
             owners.append((answer, based))
     if inputs:
-        together = _answered(networks, np.concatenate(inputs), device)
+        together = _answered(networks, np.concatenate(inputs), np.concatenate(ahead), device)
         ends = np.cumsum([based.size for _, based in owners])
         for (answer, based), end in zip(owners, ends, strict=True):
             answer[:, based] = together[:, end - based.size : end]
     return [dict(zip(networks, answer, strict=True)) for answer in answers]
 
 
-def _answered(networks: Mapping[str, Average], inputs: FloatArray, device: str) -> FloatArray:
+def _answered(
+    networks: Mapping[str, Average], inputs: FloatArray, ahead: FloatArray, device: str
+) -> FloatArray:
     """z (networks, N, 7)."""
     answers = np.empty((len(networks), len(inputs), HORIZON_DAYS))
     for start in range(0, len(inputs), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        days = torch.from_numpy(inputs[part]).to(device)
+        days, known = (torch.from_numpy(array[part]).to(device) for array in (inputs, ahead))
         with torch.inference_mode():
             for i, network in enumerate(networks.values()):
-                answers[i, part] = np.round(network(days).cpu().numpy(), _Z_DECIMALS)
+                answers[i, part] = _rounded(network, days, known)
     return answers
+
+
+def _rounded(network: Average, inputs: torch.Tensor, ahead: torch.Tensor) -> FloatArray:
+    z: FloatArray = np.round(network.corrected(inputs, ahead).cpu().numpy(), _Z_DECIMALS)
+    return z
 
 
 def _open_forget_gates(lstm: nn.LSTM) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from warning.domain.forecast import HORIZON_DAYS
-from warning.forecasting.networks import CnnLstmNetwork, Head, LstmNetwork
+from warning.forecasting.networks import CnnLstmNetwork, Correction, Head, LstmNetwork
 from warning.forecasting.recurrence import BIASES, Tape, convolve, recur
 
 _TORCH_GATES = (0, 1, 3, 2)  # where input, forget, output and candidate lie in torch's parameters
@@ -107,6 +107,31 @@ class StackedHead(nn.Module):
         }
 
 
+class StackedCorrection(nn.Module):
+    """The corrections of k networks."""
+
+    def __init__(self, corrections: Sequence[Correction]) -> None:
+        super().__init__()
+        self.weight, self.bias, self.out = (
+            nn.Parameter(torch.stack([value.detach() for value in values]))
+            for values in (
+                [own.hidden.weight for own in corrections],
+                [own.hidden.bias[:, None] for own in corrections],
+                [own.out.weight for own in corrections],
+            )
+        )
+
+    def forward(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
+        """Return the corrections (k, 7, rows) from today's inputs and what is known ahead (k, …, rows)."""
+        hidden = torch.relu(torch.baddbmm(self.bias, self.weight, torch.cat([ahead, today], dim=1)))
+        return torch.bmm(self.out, hidden) * (ahead != 0).any(dim=1, keepdim=True)
+
+    def state(self, member: int) -> dict[str, torch.Tensor]:
+        """Return one member's part under the names and shapes of `networks.Correction`."""
+        weight, bias, out = (value.detach()[member] for value in (self.weight, self.bias, self.out))
+        return {"hidden.weight": weight, "hidden.bias": bias[:, 0], "out.weight": out}
+
+
 class StackedLstmNetworks(nn.Module):
     """Members of the ensemble as one network."""
 
@@ -114,6 +139,7 @@ class StackedLstmNetworks(nn.Module):
         super().__init__()
         self.lstm = StackedLstm([n.lstm for n in networks], [n.steps for n in networks])
         self.head = StackedHead([n.head for n in networks], self.lstm.width)
+        self.correction = _stacked_correction(networks)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -130,7 +156,11 @@ class StackedLstmNetworks(nn.Module):
 
     def member_state(self, member: int) -> dict[str, torch.Tensor]:
         """Return one member's parameters as those of its `LstmNetwork`."""
-        return _joined(lstm=self.lstm.state(member), head=self.head.state(member, self.lstm.cells[member]))
+        return _joined(
+            lstm=self.lstm.state(member),
+            head=self.head.state(member, self.lstm.cells[member]),
+            correction=self.correction.state(member) if self.correction else {},
+        )
 
 
 class StackedCnnLstms(nn.Module):
@@ -151,6 +181,7 @@ class StackedCnnLstms(nn.Module):
         found = self.days + len(pairs) * (2 * self.padding + 1 - kernel)
         self.lstm = StackedLstm([n.lstm for n in networks], [found] * len(networks))
         self.head = StackedHead([n.head for n in networks], self.lstm.width)
+        self.correction = _stacked_correction(networks)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -179,6 +210,7 @@ class StackedCnnLstms(nn.Module):
             convolutions=convolutions,
             lstm=self.lstm.state(member),
             head=self.head.state(member, self.lstm.cells[member]),
+            correction=self.correction.state(member) if self.correction else {},
         )
 
 
@@ -195,6 +227,11 @@ def stacked(networks: Sequence[nn.Module]) -> Stack:
         return StackedCnnLstms(cnns)
     kinds = [type(network).__name__ for network in networks]
     raise TypeError(f"networks of one known kind can be stacked, found {kinds}")
+
+
+def _stacked_correction(networks: Sequence[LstmNetwork | CnnLstmNetwork]) -> StackedCorrection | None:
+    corrections = [network.correction for network in networks if network.correction is not None]
+    return StackedCorrection(corrections) if len(corrections) == len(networks) else None
 
 
 def _convolutions(network: CnnLstmNetwork) -> list[nn.Conv1d]:

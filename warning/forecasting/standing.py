@@ -135,6 +135,7 @@ def from_row(series: ReadingSeries, row: int) -> ReadingSeries:
         {variable: column[row:] for variable, column in series.values.items()},
         {variable: column[row:] for variable, column in series.at_once.items()},
         {variable: column[row:] for variable, column in series.settled.items()},
+        {variable: table[row:] for variable, table in series.ahead.items()},
     )
 
 
@@ -157,6 +158,10 @@ def fingerprint(series: ReadingSeries, day: date) -> str | None:
             digest.update(variable.encode())
             for column in (values, series.at_once[variable][begin:end], settled):
                 digest.update(np.ascontiguousarray(column).data)
+    for variable, table in sorted(series.ahead.items()):
+        if np.isfinite(table[begin:end]).any():
+            digest.update(variable.encode())
+            digest.update(np.ascontiguousarray(table[begin:end]).data)
     return digest.hexdigest()
 
 

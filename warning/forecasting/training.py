@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.errors import ModelError
+from warning.forecasting.ahead import AHEAD_COUNT, RAIN_COLUMNS, RELEASE_COLUMNS
 from warning.forecasting.examples import Examples, gather_examples
 from warning.forecasting.networks import build_twin
 from warning.forecasting.stacked import Stack, stacked
@@ -99,10 +100,11 @@ class Rows:
     """Examples as tensors on the device."""
 
     def __init__(self, examples: Examples, device: str) -> None:
-        self.inputs, self.z, self.counts, self.sites = (
+        self.inputs, self.z, self.counts, self.sites, self.ahead = (
             torch.from_numpy(array).to(device)
-            for array in (examples.inputs, examples.z, examples.counts, examples.sites)
+            for array in (examples.inputs, examples.z, examples.counts, examples.sites, examples.ahead)
         )
+        self.anything_ahead = bool((self.ahead != 0).any())
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -144,6 +146,8 @@ class Fitting(pl.LightningModule):
         self.best = [Best(member) for member in members]
         self._training = list(self.best)  # those still in the stack, in its order
         self._orders = [torch.Generator().manual_seed(member.seed) for member in members]
+        self._losses_of_knowledge = [torch.Generator().manual_seed(member.seed + 1) for member in members]
+        self._lost = lost_knowledge(learn.ahead)
         self.learn, self.settings = learn, settings
         self._check, self._sites = check, sites
         self._steps = 0
@@ -153,13 +157,21 @@ class Fitting(pl.LightningModule):
         optimizer = self._optimizer()
         count, size = len(self.learn), self.settings.batch_size
         order = torch.stack([torch.randperm(count, generator=own) for own in self._orders]).to(self.device)
+        ways = torch.stack([_ways(count, own) for own in self._losses_of_knowledge]).to(self.device)
         total = self.learn.z.new_zeros(len(self._training))
         for start in range(0, count, size):
-            inputs, z, counts = self.learn.take(order[:, start : start + size], self.stack.steps)
+            rows = order[:, start : start + size]
+            inputs, z, counts = self.learn.take(rows, self.stack.steps)
             optimizer.zero_grad()
-            losses = (counts * (self.stack(inputs) - z).abs()).sum(dim=(1, 2))
-            losses = losses / counts.sum(dim=(1, 2)).clamp(min=1e-12)
-            losses.sum().backward()
+            answer = self.stack(inputs)
+            losses = _relative(answer - z, counts)
+            all_losses: Any = losses.sum()
+            if self.stack.correction is not None and self.learn.anything_ahead:
+                ahead = self.learn.ahead[rows] * self._lost[ways[:, start : start + size]]
+                move = self.stack.correction(inputs[:, -1], ahead.transpose(1, 2))
+                known = (ahead != 0).any(dim=2)[:, None]
+                all_losses = all_losses + _relative(answer.detach() + move - z, counts * known).sum()
+            all_losses.backward()
             self._clip()
             optimizer.step()
             self._follow()
@@ -202,12 +214,16 @@ class Fitting(pl.LightningModule):
         return optimizer
 
     def _clip(self) -> None:
-        """Shorten each member's gradient to `_LARGEST_NORM`, whatever the others' are."""
-        gradients = [p.grad for p in self.stack.parameters() if p.grad is not None]
-        norms = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
-        shares = (_LARGEST_NORM / (norms + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
+        """Shorten each member's gradient to `_LARGEST_NORM`, whatever the others' are.
+
+        That of its correction is shortened by itself, so that it cannot touch the rest.
+        """
+        correction = self.stack.correction
+        own = set() if correction is None else set(correction.parameters())
+        parameters = [p for p in self.stack.parameters() if p.grad is not None]
+        for group in ([p for p in parameters if p not in own], [p for p in parameters if p in own]):
+            if group:
+                _shorten([p.grad for p in group if p.grad is not None])
 
     def _follow(self) -> None:
         """Let the average follow; early on, when little is averaged yet, faster."""
@@ -247,7 +263,7 @@ class Fitting(pl.LightningModule):
         optimizer = self._optimizer()
         for parameter in self.stack.parameters():
             memory = optimizer.state[parameter]
-            for name in ("exp_avg", "exp_avg_sq"):
+            for name in memory.keys() & {"exp_avg", "exp_avg_sq"}:  # a correction may never have learnt
                 memory[name] = memory[name][staying]
         for stack in (self.stack, self.average):
             stack.keep(staying)
@@ -255,6 +271,7 @@ class Fitting(pl.LightningModule):
                 parameter.data, parameter.grad = parameter.data[staying], None
         self._training = [self._training[i] for i in staying]
         self._orders = [self._orders[i] for i in staying]
+        self._losses_of_knowledge = [self._losses_of_knowledge[i] for i in staying]
 
 
 class Best:
@@ -304,6 +321,39 @@ def _fit(
         log.append(TrainingLog(name, twin, best.epoch, best.loss))
     specs = {member.spec.name: member.spec for member in members}
     return TrainedNetworks(tuple(specs.values()), states, tuple(log))
+
+
+def lost_knowledge(like: torch.Tensor) -> torch.Tensor:
+    """Return the ways to lose part of what is known ahead (21, AHEAD_COUNT), 1 where it is kept.
+
+    Rain, release or both, up to each lead; the three that keep all leads come last.
+    """
+    leads = torch.arange(AHEAD_COUNT) % HORIZON_DAYS
+    kinds = torch.zeros(3, AHEAD_COUNT)
+    kinds[0] = 1
+    kinds[1, RAIN_COLUMNS] = 1
+    kinds[2, RELEASE_COLUMNS] = 1
+    ways = [kinds * (leads < last) for last in range(1, HORIZON_DAYS + 1)]
+    return torch.cat(ways).to(like)
+
+
+def _ways(count: int, random: torch.Generator) -> torch.Tensor:
+    """Draw a way to lose knowledge for each of `count` examples; half of them keep all leads."""
+    kind = torch.randint(3, (count,), generator=random)
+    last = torch.randint(2 * HORIZON_DAYS, (count,), generator=random).clamp(max=HORIZON_DAYS - 1)
+    return 3 * last + kind
+
+
+def _relative(wrong: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Return each member's mean absolute error (k,) in what the errors count."""
+    return (counts * wrong.abs()).sum(dim=(1, 2)) / counts.sum(dim=(1, 2)).clamp(min=1e-12)
+
+
+def _shorten(gradients: Sequence[torch.Tensor]) -> None:
+    norms = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
+    shares = (_LARGEST_NORM / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 def _plain(value: torch.Tensor) -> NDArray[np.float32]:

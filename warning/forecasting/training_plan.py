@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warning.domain.forecast import CNN_LSTM, NETWORK_PREFIX_LSTM
+from warning.forecasting.ahead import AHEAD_COUNT
 from warning.forecasting.features import FEATURE_COUNT
 from warning.forecasting.model import NetworkSpec, SiteScale
 
@@ -135,6 +136,7 @@ def lstm_spec(length: int, twins: int, dropout: float) -> NetworkSpec:
         "steps": length,
         "cells": length,
         "features": FEATURE_COUNT,
+        "ahead": AHEAD_COUNT,
         "twins": twins,
         "dropout": dropout,
     }
@@ -150,6 +152,7 @@ def cnn_lstm_spec(
         "kernel": kernel,
         "cells": cells,
         "features": FEATURE_COUNT,
+        "ahead": AHEAD_COUNT,
         "twins": twins,
         "dropout": dropout,
     }

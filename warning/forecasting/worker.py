@@ -247,6 +247,7 @@ def _validation_job(site: TrainSite) -> SiteJob:
         {variable: column[:size] for variable, column in whole.values.items()},
         {variable: column[:size] for variable, column in whole.at_once.items()},
         {variable: column[:size] for variable, column in whole.settled.items()},
+        {variable: table[:size] for variable, table in whole.ahead.items()},
     )
     return SiteJob(series, site.split.scale, site.split.train_end, site.bounds)
 

@@ -14,9 +14,11 @@ import numpy as np
 from warning.domain.readings import FleetReadings, RawReadings
 from warning.domain.variables import Variable
 from warning.errors import SourceError
+from warning.sources.outlook_folder import OUTLOOK_SUFFIX
 from warning.sources.tidy_csv import TidyFile, read_tidy, tidy_text
 
 REJECTED_SUFFIX = ".rejected.csv"
+OTHER_SUFFIXES = (REJECTED_SUFFIX, OUTLOOK_SUFFIX)
 
 
 class CsvFolderSource:
@@ -43,7 +45,7 @@ class CsvFolderSource:
         if not self.folder.is_dir():
             raise SourceError(f"{self.folder}: no such folder; it should hold one CSV file per dam")
         names = [path.name for path in self.folder.glob("*.csv") if path.is_file()]
-        kept = (n for n in names if not n.startswith(".") and not n.endswith(REJECTED_SUFFIX))
+        kept = (n for n in names if not n.startswith(".") and not n.endswith(OTHER_SUFFIXES))
         return tuple(sorted(name.removesuffix(".csv") for name in kept))
 
     def path(self, reservoir_id: str) -> Path:

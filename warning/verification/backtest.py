@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from warning.domain.readings import RawReadings
@@ -22,11 +22,15 @@ BY_SHARES = Split()
 
 @dataclass(frozen=True, slots=True)
 class Hindcasts:
-    """One result per dam from the end of its training part on, and why other dams have none."""
+    """One result per dam from the end of its training part on, and why other dams have none.
+
+    `knowing` holds by dam the results had the days ahead been known, by what had been known of them.
+    """
 
     results: Mapping[str, PoolResult]
     failures: Mapping[str, str]
     model_id: str | None = None
+    knowing: Mapping[str, Mapping[str, PoolResult]] = field(default_factory=dict)
 
 
 Hindcaster = Callable[[Mapping[str, Site]], Hindcasts]
@@ -55,7 +59,7 @@ def run_backtest(
         sites, skipped = _sites(paths, read, split, on_progress)
         hindcasts = hindcaster(sites) if sites else Hindcasts({}, {})
         skipped |= hindcasts.failures
-        scores = _scores(sites, hindcasts.results, skipped, forecasts, on_progress)
+        scores = _scores(sites, hindcasts, skipped, forecasts, on_progress)
     return BacktestReport(
         folder=str(folder),
         model_id=hindcasts.model_id,
@@ -99,17 +103,18 @@ def _sites(
 
 def _scores(
     sites: Mapping[str, Site],
-    results: Mapping[str, PoolResult],
+    hindcasts: Hindcasts,
     skipped: dict[str, str],
     forecasts: ForecastsFile | None,
     on_progress: Progress | None,
 ) -> list[DamScores]:
     """Score dam by dam, adding to `skipped` those that cannot be, and write their forecasts."""
     scores = []
+    results = hindcasts.results
     for done, (site_id, site) in enumerate(sites.items(), 1):
         if site_id in results:
             try:
-                scores.append(score_site(site, results[site_id]))
+                scores.append(score_site(site, results[site_id], hindcasts.knowing.get(site_id, {})))
                 if forecasts is not None:
                     forecasts.add(site, results[site_id], test_rows(site, results[site_id]))
             except ForecastError as error:

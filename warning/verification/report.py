@@ -55,6 +55,11 @@ class BacktestReport:
         """Every method that forecast at some dam, the pool first."""
         return tuple(dict.fromkeys(name for dam in self.dams for name in dam.ratios))
 
+    @property
+    def known_ahead(self) -> tuple[str, ...]:
+        """What of the days ahead was known in the forecasts that bound what knowing it can be worth."""
+        return tuple(dict.fromkeys(known for dam in self.dams for known in dam.upper_bounds))
+
     def ratio(self, method: str, lead_days: int | None = None) -> float:
         """Geometric mean over dams (and leads, if none is named) of MAE / MAE(persistence)."""
         return geometric_mean(

@@ -66,6 +66,9 @@ def _plain_dam(dam: DamScores) -> dict[str, Any]:
         "targets": list(dam.targets),
         "persistence_mae": list(dam.persistence_mae),
         "mae_ratio_to_persistence": {method: list(ratios) for method, ratios in dam.ratios.items()},
+        "upper_bound_mae_ratio_if_known_in_advance": {
+            known: list(ratios) for known, ratios in dam.upper_bounds.items()
+        },
         "crps": list(dam.crps),
         "pinball": [list(of_lead) for of_lead in dam.pinball],
         "at_or_below_quantile": [list(of_lead) for of_lead in dam.below],

@@ -26,7 +26,16 @@ def _lines(report: BacktestReport) -> Iterator[str]:
     for name, reason in report.skipped.items():
         yield f"  {name}: skipped: {reason}"
     if report.dams:
-        for table in (_methods, _dams, _band, _band_by_dam, _quantiles, _high_days, _screening):
+        for table in (
+            _methods,
+            _dams,
+            _upper_bounds,
+            _band,
+            _band_by_dam,
+            _quantiles,
+            _high_days,
+            _screening,
+        ):
             yield from table(report)
     if report.forecasts_path:
         yield f"\n{report.forecast_rows} forecasts written to {report.forecasts_path}"
@@ -54,6 +63,20 @@ def _dams(report: BacktestReport) -> Iterator[str]:
         )
     for found in above:
         yield f"  above 1.000: {found.dam} on day {found.lead_days}, {found.ratio:.3f}"
+
+
+def _upper_bounds(report: BacktestReport) -> Iterator[str]:
+    for known in report.known_ahead:
+        dams = [dam for dam in report.dams if known in dam.upper_bounds]
+        yield f"\nUPPER BOUND: the pool with {known} known in advance, which nobody has; without it below"
+        yield _row("dam", ["all", *LEADS])
+        for dam in dams:
+            for name, ratios in ((dam.id, dam.upper_bounds[known]), ("  without", dam.ratios[POOL])):
+                yield _row(name, [geometric_mean(ratios), *ratios])
+        pairs = list(zip(*((dam.upper_bounds[known], dam.ratios[POOL]) for dam in dams), strict=True))
+        for name, of_dams in zip((f"{len(dams)} dams", "  without"), pairs, strict=True):
+            means = [geometric_mean([ratios[lead - 1] for ratios in of_dams]) for lead in LEADS]
+            yield _row(name, [geometric_mean(means), *means])
 
 
 def _band(report: BacktestReport) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -55,7 +55,8 @@ class DamScores:
     targets at or below, per lead and level of QUANTILE_LEVELS, of `band.count` targets. A target is high
     at or above `high_value`, the 95 % quantile of the dam's believed readings: `high_band` counts high
     targets only, `brier` scores the probability of one and `reliability` holds it against what happened.
-    `flags` counts doubted readings by variable and rule.
+    `flags` counts doubted readings by variable and rule. `upper_bounds` are the pool's ratios had the days
+    ahead been known, by what had been known of them.
     """
 
     id: str
@@ -79,6 +80,7 @@ class DamScores:
     persistence_brier: tuple[float, ...]
     reliability: tuple[ReliabilityRow, ...]
     flags: Mapping[str, Mapping[str, int]]
+    upper_bounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def methods_of(result: PoolResult) -> dict[str, FloatArray]:
@@ -100,8 +102,11 @@ def test_rows(site: Site, result: PoolResult) -> BoolArray:
     return inside
 
 
-def score_site(site: Site, result: PoolResult) -> DamScores:
-    """Score the test part of `result` against the readings that are believed once settled."""
+def score_site(site: Site, result: PoolResult, knowing: Mapping[str, PoolResult]) -> DamScores:
+    """Score the test part of `result` against the readings that are believed once settled.
+
+    `knowing` are the same forecasts with the days ahead known, by what was known of them.
+    """
     inside = test_rows(site, result)
     settled = site.series.trusted(site.variable)
     truth = _truth_ahead(settled, result.rows[inside])
@@ -137,6 +142,12 @@ def score_site(site: Site, result: PoolResult) -> DamScores:
         persistence_brier=tuple(brier_score(said[:, h], happened[:, h]) for h in range(HORIZON_DAYS)),
         reliability=reliability_table(probability.ravel(), happened.ravel()),
         flags=_flag_counts(site),
+        upper_bounds={
+            known: tuple(
+                mae_ratio(better.mean[inside, h], persistence[:, h], truth[:, h]) for h in range(HORIZON_DAYS)
+            )
+            for known, better in knowing.items()
+        },
     )
 
 

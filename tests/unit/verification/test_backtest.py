@@ -353,6 +353,28 @@ def test_networks_are_trained_on_the_records_and_scored(folder: Path, tmp_path: 
     assert told
 
 
+def test_what_perfect_rain_would_buy_is_reported_beside_and_plainly_as_an_upper_bound(tmp_path: Path) -> None:
+    rain = np.random.default_rng(3).exponential(20.0, 900) * (np.random.default_rng(4).random(900) < 0.2)
+    levels = 100 + np.cumsum(0.02 * (rain - rain.mean()))
+    write_tidy(tmp_path / "alder.csv", {"level_m": levels, "rain_mm": rain})
+    write_tidy(tmp_path / "birch.csv", {"level_m": lake_levels(5, days=900)})
+    tiny = TrainingSettings(
+        max_epochs=10, batch_size=64, learning_rate=5e-3, averaging=0.9, lengths=(4,), cnn_channels=4,
+        cnn_cells=4, cnn_twins=1, device="cpu",
+    )  # fmt: skip
+
+    def train(sites: Mapping[str, Site]) -> Hindcasts:
+        return hindcast_sites(
+            sites, tiny, Registry(tmp_path / "m"), NOW, lambda *_: None, perfect_outlook=True
+        )
+
+    report = run_backtest(tmp_path, read, train)
+    alder, birch = report.dams
+    assert (alder.upper_bounds.keys(), birch.upper_bounds.keys()) == ({"rain"}, set())
+    assert sum(alder.upper_bounds["rain"]) < 0.98 * sum(alder.ratios[POOL])
+    assert "UPPER BOUND: the pool with rain known in advance, which nobody has" in report_text(report)
+
+
 def test_a_folder_of_dams_too_short_to_learn_from_is_refused_by_the_training(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="dam: too little history"):
         hindcast_sites({"dam": short_site()}, TrainingSettings(), Registry(tmp_path), NOW, lambda *_: None)
