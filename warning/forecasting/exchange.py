@@ -36,7 +36,7 @@ from warning.forecasting.batches import (
     unpack_newest,
     unpack_standings,
 )
-from warning.forecasting.model import NetworkSpec
+from warning.forecasting.model import NetworkSpec, SiteScale
 from warning.forecasting.model_json import scale_from_json, scale_to_json, specs_from_json, specs_to_json
 from warning.forecasting.pool import PoolResult
 from warning.forecasting.standing import Standing
