@@ -17,13 +17,15 @@ Every row is computed from its own past alone, and alike whether one row is aske
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from warning.domain.forecast import HORIZON_DAYS, QUANTILE_LEVELS
 from warning.domain.variables import BoolArray, FloatArray, IndexArray
 
+Whole = NDArray[np.integer[Any]]
 LEVELS: Final = np.array(QUANTILE_LEVELS)
 HALF_LIFE_DAYS: Final = 2000.0
 LONGEST_MEMORY_DAYS: Final = 4000
@@ -73,17 +75,22 @@ class Hindcast:
         """Return the rank of each row's base, 0 where there is none."""
         return np.where(np.isfinite(self.base), self.rank(self.base), 0.0)
 
-    def kinds(self, lead: int, positions: FloatArray) -> IndexArray:
-        """Return the kinds (2, rows) of the base's rank and of the spread on each row.
-
-        A kind is a step of a quarter of the width; the steps are fixed, so that a row's kind does not
-        depend on other rows.
-        """
+    def kinds(self, lead: int, positions: FloatArray) -> NDArray[np.int16]:
+        """Return the kinds (2, rows) of the base's rank and of the spread on each row."""
         visible = self.visible(lead)
-        position = np.where(visible, positions, 0.0)
-        restless = np.log(np.where(visible, self.spread[:, lead - 1], 1.0))
-        steps = [position / (KIND_STEP * POSITION_WIDTH), restless / (KIND_STEP * SPREAD_WIDTH)]
-        return np.floor(np.stack(steps) + 0.5).astype(np.int16)
+        spread = np.where(visible, self.spread[:, lead - 1], 1.0)
+        return np.stack(kinds_of(np.where(visible, positions, 0.0), spread))
+
+
+def kinds_of(positions: FloatArray, spread: FloatArray) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Return the kinds of ranks and of spreads above 0.
+
+    A kind is a step of a quarter of the width; the steps are fixed, so that a row's kind does not depend
+    on other rows.
+    """
+    place = np.floor(positions / (KIND_STEP * POSITION_WIDTH) + 0.5)
+    restless = np.floor(np.log(spread) / (KIND_STEP * SPREAD_WIDTH) + 0.5)
+    return place.astype(np.int16), restless.astype(np.int16)
 
 
 def calibrated_quantiles(hindcast: Hindcast, rows: IndexArray) -> FloatArray:
@@ -110,26 +117,19 @@ class ScoreTable:
     """The scores of one lead, ascending: what a model keeps of a dam's past for its bands.
 
     `issued` are issue rows, `positions` and `spreads` the kinds of the conditions then, `flood_share` says
-    how far into the flood ranks the target lay, 0 to 1. Scores and shares are rounded to single precision.
+    how far into the flood ranks the target lay, in 250ths. Scores are rounded to single precision. The types
+    are those on disk.
     """
 
-    scores: FloatArray
-    issued: IndexArray
-    positions: IndexArray
-    spreads: IndexArray
-    flood_share: FloatArray
+    scores: NDArray[np.float32]
+    issued: Whole
+    positions: Whole
+    spreads: Whole
+    flood_share: NDArray[np.uint8]
 
-    def joined(self, newer: ScoreTable) -> ScoreTable:
-        """Return both as one; all of `newer` were issued later."""
-        scores = np.concatenate((self.scores, newer.scores))
-        order = np.argsort(scores, kind="stable")
-        return ScoreTable(
-            scores[order],
-            np.concatenate((self.issued, newer.issued))[order],
-            np.concatenate((self.positions, newer.positions))[order],
-            np.concatenate((self.spreads, newer.spreads))[order],
-            np.concatenate((self.flood_share, newer.flood_share))[order],
-        )
+    def taken(self, which: BoolArray) -> ScoreTable:
+        """Return some of the scores."""
+        return ScoreTable(*(getattr(self, name)[which] for name in self.__slots__))
 
 
 def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int, positions: FloatArray) -> ScoreTable:
@@ -138,7 +138,7 @@ def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int, positions
     targets[:-lead] = hindcast.truth[lead:]
     visible = hindcast.visible(lead)
     spread = np.where(visible, hindcast.spread[:, lead - 1], 1.0)
-    scores = single((targets - hindcast.mean[:, lead - 1]) / spread)
+    scores = ((targets - hindcast.mean[:, lead - 1]) / spread).astype(np.float32)
     usable = np.isfinite(scores) & visible
     usable[: max(0, first_row - LONGEST_MEMORY_DAYS - lead)] = False
     issued = np.flatnonzero(usable)
@@ -148,16 +148,10 @@ def scored(hindcast: Hindcast, lead: int, first_row: int, origin: int, positions
     return ScoreTable(scores[issued], issued + origin, kinds[0], kinds[1], share)
 
 
-def flood_share(ranks: FloatArray) -> FloatArray:
-    """Return how far each rank lies in the flood ranks, 0 to 1."""
+def flood_share(ranks: FloatArray) -> NDArray[np.uint8]:
+    """Return how far each rank lies in the flood ranks, in 250ths."""
     low, high = FLOOD_RANKS
-    share: FloatArray = np.rint(np.clip((ranks - low) / (high - low), 0, 1) * SHARE_STEPS) / SHARE_STEPS
-    return share
-
-
-def single(values: FloatArray) -> FloatArray:
-    """Round to single precision, as a table on disk holds it."""
-    return values.astype(np.float32).astype(np.float64)
+    return np.rint(np.clip((ranks - low) / (high - low), 0, 1) * SHARE_STEPS).astype(np.uint8)
 
 
 class LeadScores:
@@ -166,8 +160,9 @@ class LeadScores:
     def __init__(self, lead: int, table: ScoreTable, flood_values: tuple[float, float]) -> None:
         self.lead = lead
         self.table = table
+        self.scores = table.scores.astype(np.float64)
         self.flood_values = flood_values
-        self.recency = 2.0 ** (table.issued / HALF_LIFE_DAYS)  # up to a factor that all weights share
+        self.recency = recency(table.issued)  # up to a factor that all weights share
         self.floods = np.flatnonzero(table.flood_share)
         self._alike: dict[tuple[str, int], FloatArray] = {}
 
@@ -178,23 +173,22 @@ class LeadScores:
         if np.count_nonzero(known) < FEWEST_SCORES:
             wide: FloatArray = mean + spread * DEFAULT_SCORES
             return wide
-        recency = self.recency[known]
+        recent = self.recency[known]
         near, alike = self._likeness("positions", position), self._likeness("spreads", restless)
-        weights = recency * near[known] * alike[known]
+        weights = recent * near[known] * alike[known]
         if not _effective_size(weights) >= FEWEST_SCORES:
-            weights = recency
-        found: FloatArray = mean + spread * _weighted_quantiles(self.table.scores[known], weights)
+            weights = recent
+        found: FloatArray = mean + spread * _weighted_quantiles(self.scores[known], weights)
         return self._guarded(found, row, mean, spread)
 
     def _likeness(self, condition: str, kind: int) -> FloatArray:
         """What each score counts for a row whose condition is of this kind."""
         found = self._alike.get((condition, kind))
         if found is None:
-            distances = KIND_STEP * (kind - getattr(self.table, condition))
-            found = self._alike[condition, kind] = np.exp(-0.5 * distances**2) + UNLIKE_SHARE
+            found = self._alike[condition, kind] = likeness(kind, getattr(self.table, condition))
         return found
 
-    def _known(self, issued: IndexArray, row: int) -> BoolArray:
+    def _known(self, issued: Whole, row: int) -> BoolArray:
         """Which scores were known on `row`, and not too long ago."""
         known: BoolArray = (issued <= row - self.lead) & (issued >= row - self.lead - LONGEST_MEMORY_DAYS)
         return known
@@ -208,19 +202,57 @@ class LeadScores:
         weights = self.recency[floods] * self.table.flood_share[floods]
         if not _effective_size(weights) >= FEWEST_SCORES:
             return quantiles
-        flooded = mean + spread * _weighted_quantiles(self.table.scores[floods], weights)
-        reach = np.clip((flooded - low) / (high - low), 0, 1) if high > low else (flooded >= low) * 1.0
-        share = np.where(LEVELS > 0.5, FLOOD_GUARD * reach, 0.0)
-        raised = quantiles + share * np.maximum(flooded - quantiles, 0)
-        rising: FloatArray = np.maximum.accumulate(raised)
-        return rising
+        flooded = mean + spread * _weighted_quantiles(self.scores[floods], weights)
+        return raised(quantiles, flooded, low, high)
+
+
+def recency(days: Whole) -> FloatArray:
+    """Return what scores of these days count against those of day 0."""
+    counted: FloatArray = 2.0 ** (days / HALF_LIFE_DAYS)
+    return counted
+
+
+def likeness(now: Whole | int, then: Whole) -> FloatArray:
+    """Return what scores of conditions of the kinds `then` count under conditions of the kind `now`."""
+    counted: FloatArray = _LIKENESS.take(np.abs(now - then), mode="clip")
+    return counted
+
+
+def ranked_levels(effective_size: FloatArray | float) -> FloatArray:
+    """Return where the levels fall among so many scores: α of n on rank α(n+1)."""
+    levels: FloatArray = np.clip(LEVELS + (LEVELS - 0.5) / effective_size, 0, 1)
+    return levels
+
+
+def raised(
+    quantiles: FloatArray, flooded: FloatArray, low: FloatArray | float, high: FloatArray | float
+) -> FloatArray:
+    """Return quantiles (…, levels), the upper ones moved towards those of past floods, `flooded`.
+
+    `low` and `high` are the finite values where that sets in, and where it is complete.
+    """
+    wide = np.subtract(high, low)
+    within = np.clip((flooded - low) / np.where(wide > 0, wide, 1.0), 0, 1)
+    reach = np.where(wide > 0, within, flooded >= low)
+    share = np.where(LEVELS > 0.5, FLOOD_GUARD * reach, 0.0)
+    rising: FloatArray = np.maximum.accumulate(
+        quantiles + share * np.maximum(flooded - quantiles, 0), axis=-1
+    )
+    return rising
+
+
+_LIKENESS: Final = np.exp(-0.5 * (KIND_STEP * np.arange(256)) ** 2) + UNLIKE_SHARE
+"""By how many kinds two conditions are apart; from far off, all count alike."""
 
 
 def flood_values_of(reference: FloatArray) -> tuple[float, float]:
-    """Return the values where the flood guard sets in, and where it is complete."""
+    """Return the values where the flood guard sets in, and where it is complete; `reference` ascends."""
     if reference.size == 0:
         return np.inf, np.inf
-    low, high = np.quantile(reference, FLOOD_RANKS)
+    places = np.array(FLOOD_RANKS) * (reference.size - 1)
+    below = places.astype(np.intp)
+    above = np.minimum(below + 1, reference.size - 1)
+    low, high = reference[below] + (places - below) * (reference[above] - reference[below])
     return float(low), float(high)
 
 
@@ -234,6 +266,6 @@ def _weighted_quantiles(ascending: FloatArray, weights: FloatArray) -> FloatArra
     """Return the weighted quantiles at `LEVELS`; for n equal weights the level α falls on rank α(n+1)."""
     cumulated = np.cumsum(weights)
     midpoints = (cumulated - 0.5 * weights) / cumulated[-1]
-    levels = np.clip(LEVELS + (LEVELS - 0.5) / _effective_size(weights), 0, 1)
+    levels = ranked_levels(_effective_size(weights))
     quantiles: FloatArray = np.interp(levels, midpoints, ascending)
     return quantiles

@@ -13,11 +13,12 @@ from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from warning.domain.forecast import HORIZON_DAYS, PERSISTENCE
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
-from warning.domain.variables import FloatArray, IndexArray
+from warning.domain.variables import BoolArray, FloatArray, IndexArray
 from warning.errors import ForecastError
 from warning.forecasting.autoregression import (
     LONGEST_MEMORY_DAYS,
@@ -25,14 +26,9 @@ from warning.forecasting.autoregression import (
     block_starts,
     coefficients_before,
 )
+from warning.forecasting.bands import Issued, bands, end_to_end
 from warning.forecasting.baselines import cheap_experts_from
-from warning.forecasting.calibration import (
-    LEVELS,
-    Hindcast,
-    LeadScores,
-    flood_values_of,
-    scored,
-)
+from warning.forecasting.calibration import ScoreTable, flood_share, flood_values_of, kinds_of
 from warning.forecasting.features import base_values, out_of_range, z_to_values
 from warning.forecasting.model import SiteScale
 from warning.forecasting.pool import (
@@ -57,6 +53,8 @@ from warning.forecasting.weights import (
 )
 
 FRESH_DAYS: Final = 3
+_BANDS_AT_ONCE: Final = 16
+_LEADS: Final = np.arange(1, HORIZON_DAYS + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +136,50 @@ def resumed(dams: Sequence[Resumption], rule: WeightRule) -> list[PoolResult]:
         published = _weights(days, [dam.standing.published for dam in dams], members, PUBLISHED)
         newest = (np.arange(len(dams)), days.last)
         ensemble = combine(members[:, HORIZON_DAYS:][newest], published[newest])[0]
-    return [
-        _result(dam, days, i, pooled[i], spread[i], used[i, days.last[i]], ensemble[i])
-        for i, dam in enumerate(dams)
-    ]
+    return _results(dams, days, pooled, spread, used, ensemble)
+
+
+def _results(
+    dams: Sequence[Resumption],
+    days: _Days,
+    pooled: FloatArray,
+    spread: FloatArray,
+    used: FloatArray,
+    ensemble: FloatArray,
+) -> list[PoolResult]:
+    every = np.arange(len(dams))
+    unseen, before = _unseen(dams)
+    quantiles = widened(_quantiles(days, dams, pooled, spread), newness_of(unseen, before))
+    base, skill = days.base[every, days.last], _skill(days, [dam.standing for dam in dams], pooled)
+    issued = days.experts[every, HORIZON_DAYS + days.last]
+    pooled, used = pooled[every, HORIZON_DAYS + days.last], used[every, days.last]
+    results = []
+    for i, dam in enumerate(dams):
+        own = slice(i, i + 1)
+        kept = inside(quantiles[own], base[own], dam.bounds)
+        results.append(
+            PoolResult(
+                first_day=dam.series.first_day,
+                rows=dam.rows[-1:],
+                base=base[own],
+                experts={name: issued[own, :, e] for e, name in enumerate(days.names)},
+                ensemble=ensemble[own],
+                weights=used[own],
+                pooled=pooled[own],
+                mean=kept[:, :, kept.shape[2] // 2],
+                quantiles=kept,
+                skill=skill[own],
+                out_of_range=unseen[own],
+            )
+        )
+    return results
+
+
+def _unseen(dams: Sequence[Resumption]) -> tuple[BoolArray, IndexArray]:
+    """Whether each dam's newest inputs lie beyond what was seen, and on how many days they did before."""
+    found = [out_of_range(dam.series, dam.scale, dam.rows) for dam in dams]
+    before = [dam.standing.unseen + int(own[:-1].sum()) for dam, own in zip(dams, found, strict=True)]
+    return np.array([own[-1] for own in found]), np.minimum(before, UNSEEN_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,76 +256,93 @@ def _restlessness(base: FloatArray, state: FloatArray, change: FloatArray) -> Fl
     return result
 
 
-def _result(
-    dam: Resumption,
-    days: _Days,
-    i: int,
+def _quantiles(days: _Days, dams: Sequence[Resumption], pooled: FloatArray, spread: FloatArray) -> FloatArray:
+    """Calibrated quantiles (dam, 7, levels) of the newest issue days; a few dams at a time fit the cache."""
+    base = np.concatenate([np.stack([dam.standing.base for dam in dams]), days.base], axis=1)
+    return np.concatenate(
+        [
+            _bands(dams[part], days.last[part], pooled[part], spread[part], base[part], days.truth[part])
+            for part in (slice(i, i + _BANDS_AT_ONCE) for i in range(0, len(dams), _BANDS_AT_ONCE))
+        ]
+    )
+
+
+def _bands(
+    dams: Sequence[Resumption],
+    last: IndexArray,
     pooled: FloatArray,
     spread: FloatArray,
-    weights: FloatArray,
-    ensemble: FloatArray,
-) -> PoolResult:
-    last, standing = int(days.last[i]), dam.standing
-    unseen = out_of_range(dam.series, dam.scale, dam.rows)
-    before = min(standing.unseen + int(unseen[:-1].sum()), UNSEEN_DAYS)
-    quantiles = widened(
-        _quantiles(dam, days, i, pooled, spread)[None], newness_of(unseen[-1:], np.array([before]))
+    base: FloatArray,
+    truth: FloatArray,
+) -> FloatArray:
+    standings = [dam.standing for dam in dams]
+    truth = np.concatenate([np.full((len(dams), HORIZON_DAYS), np.nan), truth], axis=1)
+    ranks = np.stack(
+        [_ranks(one.reference, np.stack(own)) for one, *own in zip(standings, base, truth, strict=True)],
+        axis=1,
     )
-    base = days.base[i, last : last + 1]
-    quantiles = inside(quantiles, base, dam.bounds)
-    issued = days.experts[i, HORIZON_DAYS + last]
-    return PoolResult(
-        first_day=dam.series.first_day,
-        rows=dam.rows[-1:],
-        base=base,
-        experts={name: issued[None, :, e] for e, name in enumerate(days.names)},
-        ensemble=ensemble[None],
-        weights=weights[None],
-        pooled=pooled[None, HORIZON_DAYS + last],
-        mean=quantiles[:, :, quantiles.shape[2] // 2],
-        quantiles=quantiles,
-        skill=_skill(standing, days, i, pooled)[None],
-        out_of_range=unseen[-1:],
+    rows = np.array([standing.row for standing in standings])
+    visible = np.isfinite(base)[:, :, None] & np.isfinite(spread) & (spread > 0)
+    positions, spreads = kinds_of(
+        np.where(visible, ranks[0][:, :, None], 0.0), np.where(visible, spread, 1.0)
     )
-
-
-def _quantiles(dam: Resumption, days: _Days, i: int, pooled: FloatArray, spread: FloatArray) -> FloatArray:
-    """Calibrated quantiles (7, levels) of the newest issue day."""
-    standing, last = dam.standing, int(days.last[i])
-    past = Hindcast(
-        mean=pooled,
-        spread=spread,
-        base=np.concatenate([standing.base, days.base[i]]),
-        truth=np.concatenate([np.full(HORIZON_DAYS, np.nan), days.truth[i]]),
-        reference=standing.reference,
+    every, newest = np.arange(len(dams)), HORIZON_DAYS + last
+    issued = Issued(
+        leads=np.tile(_LEADS, len(dams)),
+        rows=np.repeat(rows + last, HORIZON_DAYS),
+        means=pooled[every, newest].ravel(),
+        spread=spread[every, newest].ravel(),
+        positions=positions[every, newest].ravel(),
+        spreads=spreads[every, newest].ravel(),
+        flood_values=np.repeat([flood_values_of(one.reference) for one in standings], HORIZON_DAYS, axis=0),
     )
-    flood_values = flood_values_of(standing.reference)
-    positions = past.positions()
-    quantiles = np.full((HORIZON_DAYS, LEVELS.size), np.nan)
-    row = HORIZON_DAYS + last
-    for lead, table in enumerate(standing.tables, start=1):
-        mean, width = pooled[row, lead - 1], spread[row, lead - 1]
-        if not (np.isfinite(mean) and np.isfinite(width)):
-            continue
-        newer = scored(past, lead, 0, standing.row - HORIZON_DAYS, positions)
-        scores = LeadScores(lead, table.joined(newer), flood_values)
-        kinds = past.kinds(lead, positions)[:, row]
-        quantiles[lead - 1] = scores.quantiles(standing.row + last, mean, width, *kinds)
-    return quantiles
+    newer = _scores_since(truth, pooled, np.where(visible, spread, np.nan))
+    sizes = np.isfinite(newer).sum(axis=2)
+    order = np.argsort(newer, axis=2, kind="stable")
+    chosen = np.arange(newer.shape[2]) < sizes[:, :, None]
+    dam, lead, _ = np.nonzero(chosen)
+    day = order[chosen]
+    table = ScoreTable(
+        scores=newer[dam, lead, day],
+        issued=rows[dam] - HORIZON_DAYS + day,
+        positions=positions[dam, day, lead],
+        spreads=spreads[dam, day, lead],
+        flood_share=flood_share(ranks[1][dam, day + lead + 1]),
+    )
+    older = end_to_end([own for standing in standings for own in standing.tables])
+    return bands(issued, older, (table, sizes.ravel())).reshape(len(dams), HORIZON_DAYS, -1)
 
 
-def _skill(standing: Standing, days: _Days, i: int, pooled: FloatArray) -> FloatArray:
-    """MAE / MAE(persistence) per lead (7,) as known on the newest issue day."""
-    persistence = days.experts[i, :, :, days.names.index(PERSISTENCE)]
-    last = int(days.last[i])
-    both = np.stack([pooled, persistence], axis=2)[None]
-    errors = np.abs(_known_errors(both, days.truth[i : i + 1]))[0, : last + 1]
-    losses = np.where(np.isfinite(errors).all(axis=2, keepdims=True), errors, 0.0)
-    ordinal = standing.day.toordinal()
-    first_week = int(week_of(np.array(ordinal + last))) - SKILL_WEEKS + 1
-    gone = first_week - (int(week_of(np.array(ordinal - 1))) - SKILL_WEEKS + 1)
-    counted = week_of(ordinal + np.arange(last + 1)) >= first_week
-    return ratio(standing.losses[gone:].sum(axis=0) + losses[counted].sum(axis=0))
+def _ranks(reference: FloatArray, values: FloatArray) -> FloatArray:
+    """The share of the reference at or below each value, meaningless for NaN."""
+    ranks: FloatArray = reference.searchsorted(values, side="right") / max(reference.size, 1)
+    return ranks
+
+
+def _scores_since(truth: FloatArray, pooled: FloatArray, spread: FloatArray) -> NDArray[np.float32]:
+    """The scores (dam, lead, issue day) of forecasts from seven days before on, NaN where unknown."""
+    scores = np.full((len(truth), HORIZON_DAYS, truth.shape[1]), np.nan, np.float32)
+    for lead in _LEADS:
+        errors = truth[:, lead:] - pooled[:, :-lead, lead - 1]
+        scores[:, lead - 1, :-lead] = errors / spread[:, :-lead, lead - 1]
+    return scores
+
+
+def _skill(days: _Days, standings: Sequence[Standing], pooled: FloatArray) -> FloatArray:
+    """MAE / MAE(persistence) per lead (dam, 7) as known on the newest issue days."""
+    persistence = days.experts[..., days.names.index(PERSISTENCE)]
+    errors = np.abs(_known_errors(np.stack([pooled, persistence], axis=3), days.truth))
+    losses = np.where(np.isfinite(errors).all(axis=3, keepdims=True), errors, 0.0)
+    begin = np.array([standing.day.toordinal() for standing in standings])[:, None]
+    first_week = week_of(begin + days.last[:, None]) - SKILL_WEEKS + 1
+    since = np.arange(losses.shape[1])
+    counted = (week_of(begin + since) >= first_week) & (since <= days.last[:, None])
+    before = week_of(begin - 1) - SKILL_WEEKS + 1 + np.arange(SKILL_WEEKS)
+    past = np.stack([standing.losses for standing in standings])
+    return ratio(
+        (past * (before >= first_week)[:, :, None, None]).sum(axis=1)
+        + (losses * counted[:, :, None, None]).sum(axis=1)
+    )
 
 
 def _or_none(coefficients: FloatArray) -> FloatArray | None:

@@ -23,7 +23,7 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.variables import BoolArray, FloatArray
 from warning.errors import ForecastError
 from warning.forecasting.autoregression import block_starts, coefficients_before
-from warning.forecasting.calibration import SHARE_STEPS, ScoreTable, scored
+from warning.forecasting.calibration import ScoreTable, scored
 from warning.forecasting.model import SiteScale, StandingFile
 from warning.forecasting.pool import Replayed, restlessness
 from warning.forecasting.ragged import Arrays, pack, unpack
@@ -176,9 +176,7 @@ def to_arrays(standing: Standing) -> Arrays:
     arrays["sizes"] = np.array([table.scores.size for table in standing.tables])
     for name, kind in _TABLE_TYPES.items():
         column = np.concatenate([getattr(table, name) for table in standing.tables])
-        arrays[f"table_{name}"] = (np.rint(column * SHARE_STEPS) if name == "flood_share" else column).astype(
-            kind
-        )
+        arrays[f"table_{name}"] = column.astype(kind, copy=False)
     return arrays
 
 
@@ -187,9 +185,6 @@ def from_arrays(experts: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) ->
     ordinal, row, unseen = (int(number) for number in arrays["numbers"])
     ends = np.cumsum(arrays["sizes"])
     columns = {name: arrays[f"table_{name}"] for name in _TABLE_TYPES}
-    columns["scores"] = columns["scores"].astype(np.float64)
-    columns["issued"] = columns["issued"].astype(np.intp)
-    columns["flood_share"] = columns["flood_share"] / SHARE_STEPS
     parts = [slice(int(end - size), int(end)) for size, end in zip(arrays["sizes"], ends, strict=True)]
     tables = [ScoreTable(**{name: column[part] for name, column in columns.items()}) for part in parts]
     if len(tables) != HORIZON_DAYS or arrays["pending"].shape != (HORIZON_DAYS, HORIZON_DAYS, len(experts)):
