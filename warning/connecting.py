@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from warning.clock import local_day
-from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
+from warning.config.configuration import Configuration, CsvSource, InfluxdbSource, OutlookFields
 from warning.config.first_dams import FirstDam, forecast_variable
+from warning.domain.ahead import WHAT
 from warning.domain.readings import RawReadings
 from warning.domain.reservoir import Reservoir
 from warning.domain.units import PERCENT, factor
@@ -21,7 +22,7 @@ from warning.domain.variables import Variable
 from warning.errors import SourceError
 from warning.sources.csv_folder import CsvFolderSource
 from warning.sources.influx_child import InfluxInChild
-from warning.sources.influx_settings import Daily, DamMapping, FieldMapping, InfluxSettings
+from warning.sources.influx_settings import Daily, DamMapping, FieldMapping, InfluxSettings, OutlookMapping
 from warning.sources.source import ReadingSource
 
 Source = CsvSource | InfluxdbSource
@@ -66,6 +67,7 @@ def influx_settings(source: InfluxdbSource, zones: Zones) -> InfluxSettings:
         ca_file=source.ca_file,
         proxy=source.proxy,
         first_day=source.first_day,
+        outlook=None if source.outlook is None else _outlook_mapping(source.outlook),
     )
 
 
@@ -81,6 +83,14 @@ def _dam_mapping(source: InfluxdbSource, dam_id: str, zone: ZoneInfo) -> DamMapp
     }
     tag = source.tags.get(dam_id, dam_id)
     return DamMapping(reservoir_id=dam_id, tag_value=tag, time_zone=zone, fields=fields)
+
+
+def _outlook_mapping(outlook: OutlookFields) -> OutlookMapping:
+    fields = {
+        variable: FieldMapping(field=stored.field, factor=factor(stored.unit, variable))
+        for variable, stored in outlook.fields.items()
+    }
+    return OutlookMapping(measurement=outlook.measurement, issued_tag=outlook.issued_tag, fields=fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +156,24 @@ def _names_in(source: Source) -> tuple[str | None, tuple[str, ...], tuple[str, .
     )
     if not held.tag_values:
         troubles += (f"the tag {source.dam_tag!r} does not exist there; correct dam_tag of the source",)
-    return held.server, held.tag_values, troubles
+    return held.server, held.tag_values, troubles + _outlook_troubles(source)
+
+
+def _outlook_troubles(source: InfluxdbSource) -> tuple[str, ...]:
+    """Say which fields of the outlooks are missing on the server."""
+    from warning.sources.influx_check import holdings
+
+    outlook = source.outlook
+    if outlook is None:
+        return ()
+    held = holdings(replace(influx_settings(source, {}), measurement=outlook.measurement)).fields
+    there = f"has {', '.join(held)}" if held else "holds nothing there"
+    return tuple(
+        f"the field {stored.field!r} of forecast {WHAT[variable]} does not exist; {outlook.measurement!r} "
+        f"{there}; correct source.outlook, or remove source.outlook.{variable}"
+        for variable, stored in outlook.fields.items()
+        if stored.field not in held
+    )
 
 
 def _seen(source: ReadingSource, reservoirs: Sequence[Reservoir], now: datetime) -> tuple[DamSeen, ...]:

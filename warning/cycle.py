@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -17,7 +17,7 @@ from typing import TypeVar
 from warning.alerts.messages import compose_message, plain_message
 from warning.alerts.plot_data import plot_data
 from warning.clock import Clock, local_day
-from warning.domain.ahead import ahead_of, outlook_findings
+from warning.domain.ahead import FleetOutlooks, knowing
 from warning.domain.alert import Alert, Decision
 from warning.domain.assessment import Assessment
 from warning.domain.decision import decide, finding_alert
@@ -25,21 +25,19 @@ from warning.domain.delivery import Composed, Recipient, RetryPolicy, recipients
 from warning.domain.findings import Finding, FindingKind
 from warning.domain.forecast import Forecast
 from warning.domain.judgement import assess
-from warning.domain.readings import FleetReadings, RawReadings, ReadingSeries
-from warning.domain.reservoir import Bounds, Reservoir, ScreeningLimits, Severity
+from warning.domain.readings import FleetReadings, ReadingSeries
+from warning.domain.reservoir import Bounds, Reservoir, Severity
 from warning.domain.screening import screen
 from warning.domain.screening_findings import screening_findings
-from warning.domain.screening_limits import derive_bounds, derive_limits, override_limits
+from warning.domain.screening_limits import screening_basis
 from warning.domain.variables import Variable
-from warning.errors import SourceError
 from warning.forecasting.forecaster import FleetForecast, Forecaster, ForecastRequest
 from warning.forecasting.model import SiteFit
 from warning.forecasting.registry import Registry
 from warning.journal.entries import CycleEntry
 from warning.journal.journal import Journal
 from warning.ops.logs import pairs
-from warning.sources.outlook_folder import OutlookFolder
-from warning.sources.source import ReadingSource
+from warning.sources.source import OutlookSource, ReadingSource
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -59,16 +57,17 @@ class Watch:
     forecaster: Forecaster
     journal: Journal
     clock: Clock
-    outlooks: OutlookFolder | None = None
+    outlooks: OutlookSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One dam's input of this cycle: what was read, the screened series, and what was found."""
+    """One dam's input of this cycle: the series as screened within `bounds`, and what was found."""
 
     series: ReadingSeries | None
     findings: tuple[Finding, ...]
     unwatched: str | None = None
+    bounds: Mapping[Variable, Bounds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,7 @@ def run_cycle(watch: Watch) -> tuple[Outcome, ...]:
     model = _attempt(watch.registry.active, lambda error: None)
     histories = read_and_screen(watch, model.sites if model else {}, now)
     told = announce_crossings(watch, histories, now)
+    histories = with_outlooks(watch, histories, now)
     model_id = model.model_id if model else None
     cycle_id = watch.journal.begin_cycle(now, watch.configuration_digest, model_id)
     forecast = forecast_fleet(watch, histories, now)
@@ -119,20 +119,14 @@ def read_and_screen(watch: Watch, sites: Mapping[str, SiteFit], now: datetime) -
     )
     return {
         reservoir.id: _attempt(
-            partial(_history, reservoir, sites.get(reservoir.id), fleet, now, watch.outlooks),
+            partial(_history, reservoir, sites.get(reservoir.id), fleet, now),
             partial(_screening_failed, reservoir),
         )
         for reservoir in watch.reservoirs
     }
 
 
-def _history(
-    reservoir: Reservoir,
-    fit: SiteFit | None,
-    fleet: FleetReadings,
-    now: datetime,
-    outlooks: OutlookFolder | None,
-) -> History:
+def _history(reservoir: Reservoir, fit: SiteFit | None, fleet: FleetReadings, now: datetime) -> History:
     """Screen one dam's readings up to its local today."""
     raw = fleet.readings.get(reservoir.id)
     if raw is None:
@@ -141,43 +135,11 @@ def _history(
     raw = raw.until(local_day(now, reservoir.time_zone))
     if raw.days.size == 0 or not raw.values:
         return _no_history(reservoir, "the source holds no readings of this dam")
-    bounds, limits = screening_basis(reservoir, raw, fit)
+    bounds, limits = screening_basis(reservoir, raw, (fit.bounds, fit.limits) if fit else None)
     series = screen(raw, bounds, limits)
     variable = reservoir.forecast_variable
     findings = screening_findings(reservoir.id, raw, series, variable, bounds=bounds, limits=limits)
-    if outlooks is None:
-        return History(series, findings)
-    today = local_day(now, reservoir.time_zone)
-    series, more = _with_outlooks(reservoir.id, series, bounds, outlooks, today)
-    return History(series, (*findings, *more))
-
-
-def _with_outlooks(
-    reservoir_id: str,
-    series: ReadingSeries,
-    bounds: Mapping[Variable, Bounds],
-    outlooks: OutlookFolder,
-    today: date,
-) -> tuple[ReadingSeries, tuple[Finding, ...]]:
-    """Lay beside the readings what was known of the days ahead; trouble with it costs no forecast."""
-    try:
-        found = outlooks.read(reservoir_id)
-    except SourceError as error:
-        return series, (Finding(FindingKind.OUTLOOK_UNUSABLE, str(error), reservoir_id),)
-    if found is None:
-        return series, ()
-    findings = outlook_findings(reservoir_id, found, bounds, today)
-    return replace(series, ahead=ahead_of(found, series, bounds)), findings
-
-
-def screening_basis(
-    reservoir: Reservoir, raw: RawReadings, fit: SiteFit | None
-) -> tuple[dict[Variable, Bounds], ScreeningLimits]:
-    """Return what a dam is screened by: configured first, then the model's, then derived from `raw`."""
-    bounds = {**(derive_bounds(raw) if fit is None else fit.bounds), **reservoir.limits}
-    if fit is None:
-        return bounds, derive_limits(raw, bounds, reservoir.screening)
-    return bounds, override_limits(fit.limits, reservoir.screening)
+    return History(series, findings, bounds=bounds)
 
 
 def _no_history(reservoir: Reservoir, reason: str) -> History:
@@ -253,6 +215,38 @@ def observe_unrecorded(
 def _unrecorded(watch: Watch, reservoir: Reservoir, history: History, now: datetime) -> Assessment | None:
     stands = _attempt(lambda: watch.journal.standing(reservoir.id).severity, lambda _: None)
     return _crossing(reservoir, history, stands, now)
+
+
+def with_outlooks(watch: Watch, histories: dict[str, History], now: datetime) -> dict[str, History]:
+    """Lay beside the readings what is known of the days ahead; trouble with it costs no forecast."""
+    source = watch.outlooks
+    today = {
+        r.id: local_day(now, r.time_zone) for r in watch.reservoirs if histories[r.id].series is not None
+    }
+    if source is None or not today:
+        return histories
+    fleet = _attempt(
+        lambda: source.read(list(today), max(today.values())),
+        lambda error: FleetOutlooks({}, troubles=(f"the outlooks could not be read: {error}",)),
+    )
+    known = dict(histories)
+    for name, day in today.items():
+        use = partial(_knowing, name, histories[name], fleet, day)
+        known[name] = _attempt(use, partial(_ignorant, name, histories[name]))
+    return known
+
+
+def _knowing(reservoir_id: str, history: History, fleet: FleetOutlooks, today: date) -> History:
+    if history.series is None:
+        return history
+    series, findings = knowing(reservoir_id, history.series, fleet, history.bounds, today)
+    return replace(history, series=series, findings=(*history.findings, *findings))
+
+
+def _ignorant(reservoir_id: str, history: History, error: Exception) -> History:
+    text = f"the outlook could not be used: {error!r}"
+    found = Finding(FindingKind.OUTLOOK_UNUSABLE, text, reservoir_id)
+    return replace(history, findings=(*history.findings, found))
 
 
 def forecast_fleet(watch: Watch, histories: Mapping[str, History], now: datetime) -> FleetForecast:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -9,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from warning.domain.ahead import ahead_of
+from warning.domain.ahead import FleetOutlooks, ahead_of
 from warning.domain.readings import RawReadings
 from warning.domain.reservoir import Reservoir
 from warning.domain.screening import screen
 from warning.domain.screening_limits import derive_bounds, derive_limits
 from warning.errors import ForecastError, SourceError
+from warning.events import pairs
 from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION
 from warning.forecasting.trainer import TrainingHistory
-from warning.sources.outlook_folder import OutlookFolder
-from warning.sources.source import ReadingSource
+from warning.sources.source import OutlookSource, ReadingSource
+
+log = logging.getLogger(__name__)
 
 
 def training_due(registry: Registry, now: datetime, every_days: int) -> bool:
@@ -38,7 +41,7 @@ def training_histories(
     reservoirs: tuple[Reservoir, ...],
     source: ReadingSource,
     last_day: date,
-    outlooks: OutlookFolder | None = None,
+    outlooks: OutlookSource | None = None,
 ) -> tuple[dict[str, TrainingHistory], dict[str, str]]:
     """Return what every dam can be trained on up to `last_day`, and why others cannot.
 
@@ -47,12 +50,13 @@ def training_histories(
     fleet = source.read([r.id for r in reservoirs], last_day=last_day)
     histories: dict[str, TrainingHistory] = {}
     left_out = dict(fleet.failures)
+    known = _read_outlooks(outlooks, list(fleet.readings), last_day)
     for reservoir in reservoirs:
         raw = fleet.readings.get(reservoir.id)
         if raw is None:
             continue
         try:
-            histories[reservoir.id] = with_outlooks(reservoir.id, training_history(reservoir, raw), outlooks)
+            histories[reservoir.id] = _knowing(reservoir.id, training_history(reservoir, raw), known)
         except (ForecastError, ValueError) as error:
             left_out[reservoir.id] = str(error)
     return histories, left_out
@@ -81,19 +85,24 @@ def training_history(reservoir: Reservoir, raw: RawReadings) -> TrainingHistory:
     )
 
 
-def with_outlooks(
-    reservoir_id: str, history: TrainingHistory, outlooks: OutlookFolder | None
-) -> TrainingHistory:
-    """Return the history with what was known ahead on its days; outlooks that cannot be read are left out."""
+def _read_outlooks(source: OutlookSource | None, reservoir_ids: list[str], last_day: date) -> FleetOutlooks:
+    """Read what was known ahead; where that fails it is left out, and the daily cycle tells of it."""
+    if source is None or not reservoir_ids:
+        return FleetOutlooks({})
     try:
-        found = outlooks.read(reservoir_id) if outlooks else None
-    except SourceError:  # the daily cycle tells of it
-        found = None
+        return source.read(reservoir_ids, last_day)
+    except SourceError as error:
+        log.warning(pairs("outlooks-unread", error=str(error)))
+        return FleetOutlooks({})
+
+
+def _knowing(reservoir_id: str, history: TrainingHistory, outlooks: FleetOutlooks) -> TrainingHistory:
+    """Return the history with what was known ahead on its days."""
+    found = outlooks.outlooks.get(reservoir_id)
     if found is None:
         return history
-    return replace(
-        history, series=replace(history.series, ahead=ahead_of(found, history.series, history.bounds))
-    )
+    ahead = ahead_of(found, history.series, history.bounds)
+    return replace(history, series=replace(history.series, ahead=ahead))
 
 
 def mean_skill(skill: Mapping[str, tuple[float, ...]]) -> float:

@@ -35,10 +35,11 @@ from warning.journal.journal import Journal
 from warning.journal.store import record_file
 from warning.learning import tell_progress, training_histories
 from warning.ops.ballast import Ballast
+from warning.sources.influx_child import OutlooksInChild
 from warning.sources.influx_points import Judged
 from warning.sources.influx_writeback import WriteBack
 from warning.sources.outlook_folder import OutlookFolder
-from warning.sources.source import ReadingSource
+from warning.sources.source import OutlookSource, ReadingSource
 from warning.sources.writeback_note import note_in
 
 log = logging.getLogger(__name__)
@@ -76,10 +77,14 @@ def source_of(configuration: Configuration) -> ReadingSource:
     return reading_source(configuration.source, zones_of(configuration.reservoirs))
 
 
-def outlooks_of(configuration: Configuration) -> OutlookFolder | None:
+def outlooks_of(configuration: Configuration) -> OutlookSource | None:
     """Return where forecast rain and planned release are read, None where there are none."""
-    folder = configuration.forecast.outlook_folder
-    return None if folder is None else OutlookFolder(folder)
+    folder, source = configuration.forecast.outlook_folder, configuration.source
+    if folder is not None:
+        return OutlookFolder(folder)
+    if isinstance(source, CsvSource) or source.outlook is None:
+        return None
+    return OutlooksInChild(influx_settings(source, zones_of(configuration.reservoirs)))
 
 
 def registry_of(configuration: Configuration) -> Registry:

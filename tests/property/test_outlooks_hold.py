@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warning.domain.ahead import OLDEST_DAYS, Outlooks, ahead_of, words_ahead
+from warning.domain.ahead import OLDEST_DAYS, FleetOutlooks, Outlooks, ahead_of, knowing, words_ahead
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
@@ -62,6 +62,42 @@ def test_each_number_is_the_newest_sound_one_of_an_outlook_no_older_than_a_day(
                 if usable and 0 <= values[place - 2] <= most:
                     expected[row, lead - 1] = values[place - 2]
         np.testing.assert_array_equal(found.get(variable, np.full((DAYS, 7), np.nan)), expected)
+
+
+@given(LINES, st.integers(0, 4))
+def test_the_newest_row_alone_holds_what_is_known_today_and_never_what_is_issued_later(
+    lines: list[tuple[int, int, float, float]], late: int
+) -> None:
+    today = FIRST_DAY + timedelta(days=DAYS - 1 + late)
+    found = ahead_of(outlooks(lines), series(), BOUNDS, today)
+    plain = ahead_of(outlooks(lines), series(), BOUNDS)
+    nothing = np.full((DAYS, 7), np.nan)
+    for place, variable, most in ((2, RAIN, 2000.0), (3, RELEASE, 500.0)):
+        table = found.get(variable, nothing)
+        np.testing.assert_array_equal(table[:-1], plain.get(variable, nothing)[:-1])
+        expected = np.full(7, np.nan)
+        for issued, after, *values in sorted(lines, key=lambda line: line[0]):
+            age, lead = DAYS - 1 + late - issued, issued + after - (DAYS - 1)
+            if 0 <= age <= OLDEST_DAYS and 1 <= lead <= 7 and 0 <= values[place - 2] <= most:
+                expected[lead - 1] = values[place - 2]
+        np.testing.assert_array_equal(table[-1], expected)
+
+
+def test_a_reading_of_yesterday_is_forecast_from_with_the_outlook_of_today() -> None:
+    lines = [
+        (DAYS - 1, 1, 5.0, 9.0),
+        (DAYS - 1, 2, 6.0, 9.0),
+        (DAYS, 1, 7.0, float("nan")),
+        (DAYS + 1, 1, 8.0, 0.0),
+    ]
+    today = FIRST_DAY + timedelta(days=DAYS)
+    known, findings = knowing("dam", series(), FleetOutlooks({"dam": outlooks(lines)}), BOUNDS, today)
+    assert findings == ()
+    np.testing.assert_array_equal(known.ahead[RAIN][-1, :3], [5.0, 7.0, np.nan])
+    assert known.ahead_issued == {RAIN: today, RELEASE: today - timedelta(days=1)}
+    rain, release = words_ahead(known.ahead, DAYS - 1, known.ahead_issued)
+    assert f"rain that has not come yet, by the outlook issued on {today}, day by day: 5, 7, -" in rain
+    assert f"issued on {today - timedelta(days=1)}, day by day: 9, 9, -" in release
 
 
 def test_the_words_give_each_day_and_a_dash_where_nothing_is_known() -> None:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, time
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
@@ -215,8 +216,8 @@ def _toml(value: object) -> str:
             return value.isoformat()
         case _Words():
             return str(value)
-        case str():
-            return json.dumps(value, ensure_ascii=False)
+        case str() | Path():
+            return json.dumps(str(value), ensure_ascii=False)
         case Mapping():
             cells = ", ".join(f"{rendered_key(str(name))} = {_toml(item)}" for name, item in value.items())
             return f"{{ {cells} }}"

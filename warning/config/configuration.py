@@ -45,6 +45,15 @@ class WriteBackSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutlookFields:
+    """Where forecast rain and planned release stand: one value a day, under the tag of its day of issue."""
+
+    measurement: str = "outlook"
+    issued_tag: str = "issued_on"
+    fields: Mapping[Variable, StoredField]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InfluxdbSource:
     """Readings come from an InfluxDB server; None is the server's own default.
 
@@ -74,6 +83,7 @@ class InfluxdbSource:
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)
     write_back: WriteBackSettings = WriteBackSettings()
+    outlook: OutlookFields | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     capacities_m3: Mapping[str, float] = field(default_factory=dict)
 

@@ -208,6 +208,22 @@ class FieldsDraft(Draft):
     rain_mm: FieldDraft | None = _field_of("rain_mm")
 
 
+class OutlookFieldDraft(Draft):
+    field: Line | None = key("the name of a field", 'field = "rain"', required=True)
+    unit: Line | None = key("the unit that the field is stored in", 'unit = "mm"')
+
+
+class OutlookDraft(Draft):
+    measurement: Line | None = key("the name of a measurement of its own", 'measurement = "outlook"')
+    issued_tag: Line | None = key("the tag that holds the day of issue", 'issued_tag = "issued_on"')
+    rain_mm: OutlookFieldDraft | None = key(
+        "a table of field and unit", '[source.outlook.rain_mm] with field = "NAME" and unit = "UNIT"'
+    )
+    outflow_m3s: OutlookFieldDraft | None = key(
+        "a table of field and unit", '[source.outlook.outflow_m3s] with field = "NAME" and unit = "UNIT"'
+    )
+
+
 class WriteBackDraft(Draft):
     enabled: bool | None = key("true or false", "enabled = true")
     measurement: Line | None = key("the name of a measurement of its own", 'measurement = "dam_forecast"')
@@ -247,6 +263,7 @@ class SourceDraft(Draft):
         "the URL of a proxy or a reference to one", 'proxy = "http://proxy.example.org:3128"', secret=True
     )
     write_back: WriteBackDraft | None = key("a table of enabled and measurement", "[source.write_back]")
+    outlook: OutlookDraft | None = key("a table of rain_mm, outflow_m3s or both", "[source.outlook]")
 
 
 class ScheduleDraft(Draft):

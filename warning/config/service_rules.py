@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from warning.config.channels import Secrets
 from warning.config.configuration import ForecastSettings, Schedule
 from warning.config.drafts import ForecastDraft, MailDraft, WarningFile
+from warning.config.outlook_rules import check_one_place
 from warning.config.problems import Complaints, shown
 from warning.config.reservoir_rules import check_time_zone
 from warning.config.secret_references import is_reference
@@ -29,6 +30,7 @@ def check_service(draft: WarningFile, complaints: Complaints) -> None:
         check_time_zone(draft.schedule.time_zone, ("schedule", "time_zone"), complaints)
     if draft.forecast:
         _check_weights(draft.forecast, complaints)
+    check_one_place(draft, complaints)
     if draft.mail:
         _check_login(draft.mail, complaints)
     retry = retry_policy(draft)

@@ -19,6 +19,7 @@ from warning.config.configuration import (
 )
 from warning.config.drafts import FieldDraft, ReservoirDraft, SourceDraft
 from warning.config.fields import expectation
+from warning.config.outlook_rules import build_outlook, check_outlook
 from warning.config.problems import Complaints, KeyPath, shown
 from warning.config.secret_references import is_reference
 from warning.domain.units import PERCENT, units_of
@@ -65,6 +66,7 @@ def check_source(draft: SourceDraft | None, directory: Path, complaints: Complai
     _check_tls(draft, directory, complaints)
     _check_fields(draft, complaints)
     _check_write_back(draft, complaints)
+    check_outlook(draft, complaints)
     timeout_s, deadline_s = draft.read_timeout_s or 30.0, draft.deadline_s or 300.0
     if not timeout_s <= deadline_s:
         complaints.add(
@@ -138,6 +140,7 @@ def build_source(
         ca_file=directory / draft.ca_file if draft.ca_file else None,
         proxy=secrets.proxy,
         write_back=_write_back(draft),
+        outlook=build_outlook(draft.outlook),
         tags={dam_id: dam.source_tag for dam_id, dam in dams.items() if dam.source_tag is not None},
         capacities_m3={i: dam.capacity_m3 for i, dam in dams.items() if dam.capacity_m3 is not None},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from warning.config.configuration import Configuration, CsvSource, InfluxdbSource
+from warning.domain.ahead import WHAT
 from warning.domain.delivery import Recipient
 from warning.domain.reservoir import LevelThreshold, Reservoir, RiseThreshold, Severity
 
@@ -20,6 +21,7 @@ def summary(configuration: Configuration) -> str:
         + " < ".join(severity.name for severity in configuration.severities),
         _rhythm(configuration),
         *_field_lines(configuration.source),
+        *_outlook_lines(configuration),
     ]
     for dam in dams[:_MOST_DAMS_IN_FULL]:
         lines += ["", *_dam_lines(dam, configuration.recipients)]
@@ -52,6 +54,20 @@ def _field_lines(source: CsvSource | InfluxdbSource) -> list[str]:
         f'  {variable}: field "{stored.field}" in {stored.unit}, the {stored.daily} of each day'
         f" that begins at {source.day_starts_at:%H:%M}"
         for variable, stored in source.fields.items()
+    ]
+
+
+def _outlook_lines(configuration: Configuration) -> list[str]:
+    folder, source = configuration.forecast.outlook_folder, configuration.source
+    if folder is not None:
+        return [f"  forecast rain and planned release: files in {folder}"]
+    outlook = None if isinstance(source, CsvSource) else source.outlook
+    if outlook is None:
+        return []
+    return [
+        f'  forecast {WHAT[variable]}: field "{stored.field}" in {stored.unit} of {outlook.measurement},'
+        f" issued on the day that its tag {outlook.issued_tag} says"
+        for variable, stored in outlook.fields.items()
     ]
 
 

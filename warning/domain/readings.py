@@ -66,7 +66,8 @@ class ReadingSeries:
     before that variable's last remaining reading: this is what makes hindcasts honest.
 
     `ahead` holds forecast rain and planned release, (days, 7) each: row i is what was known on its
-    day of the seven days after it, NaN where nothing was. Most dams have none.
+    day of the seven days after it, NaN where nothing was. Most dams have none. `ahead_issued` says on
+    which day the newest outlook in the last row was issued.
     """
 
     first_day: date
@@ -74,6 +75,7 @@ class ReadingSeries:
     at_once: Mapping[Variable, FlagArray]
     settled: Mapping[Variable, FlagArray]
     ahead: AheadColumns = field(default_factory=dict)
+    ahead_issued: Mapping[Variable, date] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.values:

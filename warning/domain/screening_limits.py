@@ -12,7 +12,7 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 
 from warning.domain.readings import RawReadings
-from warning.domain.reservoir import Bounds, ScreeningLimits
+from warning.domain.reservoir import Bounds, Reservoir, ScreeningLimits
 from warning.domain.variables import BoolArray, FloatArray, Variable
 
 SENTINELS = (-999999.0, -99999.0, -9999.0, -999.0, -99.0, 999.0, 9999.0, 99999.0, 999999.0)
@@ -26,6 +26,18 @@ _NEGATIVE_SENTINELS = 5
 _LONELY_FACTOR = 2.5
 _LEAST_SHARE_A_DAY = 0.05  # of its range, so much a level or storage may always change
 _DAYS_WITH_A_FLOOD = 730
+
+
+def screening_basis(
+    reservoir: Reservoir,
+    raw: RawReadings,
+    fitted: tuple[Mapping[Variable, Bounds], ScreeningLimits] | None,
+) -> tuple[dict[Variable, Bounds], ScreeningLimits]:
+    """Return what a dam is screened by: configured first, then as `fitted` with a model, then from `raw`."""
+    if fitted is None:
+        bounds = {**derive_bounds(raw), **reservoir.limits}
+        return bounds, derive_limits(raw, bounds, reservoir.screening)
+    return {**fitted[0], **reservoir.limits}, override_limits(fitted[1], reservoir.screening)
 
 
 def derive_bounds(raw: RawReadings) -> dict[Variable, Bounds]:

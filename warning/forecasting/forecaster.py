@@ -331,7 +331,7 @@ class _Ladder:
             nouns = " and ".join(WHAT[variable] for variable in unused)
             text = f"the outlook of {nouns} goes unused: the model saw none in this dam's training record"
             self._find(FindingKind.OUTLOOK_UNUSABLE, reservoir_id, text)
-        return words_ahead(used, row)
+        return words_ahead(used, row, job.series.ahead_issued)
 
     def _degraded(self, reservoir_id: str) -> tuple[str, ...]:
         return (*self._fleet_notes, *self._notes[reservoir_id])

@@ -44,15 +44,19 @@ _SHOWN = 200  # characters of what others wrote
 _UNUSED = "nothing of this answer is used"
 
 
-def read_blocks(chunks: Iterable[bytes], dam_tag: str, where: str) -> Iterator[Block]:
+def read_blocks(
+    chunks: Iterable[bytes], dam_tag: str, where: str, issued_tag: str | None = None
+) -> Iterator[Block]:
     """Yield the readings of an answer with the columns _time, _value, _field and the tag `dam_tag`.
+
+    With `issued_tag` each says, too, what that tag holds, "" where rows carry none.
 
     Memory stays at a few stretches of the text, whatever its length. Integers and unsigned integers
     become float64. An answer can turn out broken after blocks were yielded: use them only once the
     iterator has ended by itself. `where` names server and bucket in messages.
     Raises SourceError when the answer is cut, carries an error, or is not what was asked for.
     """
-    answer = _Answer(dam_tag, where)
+    answer = _Answer(dam_tag, where, issued_tag)
     for stretch in _stretches(chunks, where):
         yield from answer.read(stretch)
     answer.close()
@@ -107,8 +111,10 @@ class _Layout:
     value: int
     field: int
     dam: int | None
+    issued: int | None
     default_field: str  # what an empty cell means
     default_dam: str
+    default_issued: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,7 @@ class _Answer:
 
     dam_tag: str
     where: str
+    issued_tag: str | None = None
     rows_read: int = 0
     started: bool = False
     ended_by_empty_line: bool = False
@@ -234,8 +241,10 @@ class _Answer:
             value=names.index("_value"),
             field=names.index("_field"),
             dam=names.index(self.dam_tag) if self.dam_tag in names else None,
+            issued=names.index(self.issued_tag) if self.issued_tag in names else None,
             default_field=defaults.get("_field", ""),
             default_dam=defaults.get(self.dam_tag, ""),
+            default_issued=defaults.get(self.issued_tag or "", ""),
         )
 
     def _layout_of_rows(self, lines: _Lines, line: int) -> _Layout:
@@ -280,16 +289,18 @@ class _Answer:
             )
         columns = lines.columns(rows)
         times, values = self._parsed(columns, layout)
-        names = [columns[i - 1] for i in (layout.field, layout.dam) if i is not None]
-        changed = np.logical_or.reduce([column.changes() for column in names])
+        named = {i: columns[i - 1] for i in (layout.field, layout.dam, layout.issued) if i is not None}
+        changed = np.logical_or.reduce([column.changes() for column in named.values()])
         starts = [0, *(np.flatnonzero(changed) + 1).tolist(), times.size]
         for first, stop in pairwise(starts):
-            field_name, *dam = (_unquoted(column[first]) for column in names)
+            said: dict[int | None, str] = {i: _unquoted(column[first]) for i, column in named.items()}
+            issued = said.get(layout.issued, "") or layout.default_issued
             yield Block(
-                dam=(dam[0] if dam else "") or layout.default_dam,
-                field=field_name or layout.default_field,
+                dam=said.get(layout.dam, "") or layout.default_dam,
+                field=said[layout.field] or layout.default_field,
                 times_ns=times[first:stop],
                 values=values[first:stop],
+                issued=None if self.issued_tag is None else (issued,) * (stop - first),
             )
 
     def _parsed(self, columns: list[Cells], layout: _Layout) -> tuple[TimeArray, FloatArray]:

@@ -115,7 +115,7 @@ class _Column:
 
     def _reduced(self, day_starts_at: time) -> tuple[OrdinalArray, _Readings]:
         readings = _joined(self.pieces)
-        days = _days_of(readings.times_ns, self.zone, day_starts_at)
+        days = days_of(readings.times_ns, self.zone, day_starts_at)
         if _ascending(days):
             return days, readings
         order = np.lexsort((readings.times_ns, days))
@@ -178,7 +178,7 @@ def _max(days: OrdinalArray, readings: _Readings, starts: IndexArray) -> tuple[O
 _REDUCE = {Daily.LAST: _last, Daily.MEAN: _mean, Daily.MAX: _max}
 
 
-def _days_of(times_ns: TimeArray, zone: ZoneInfo, day_starts_at: time) -> OrdinalArray:
+def days_of(times_ns: TimeArray, zone: ZoneInfo, day_starts_at: time) -> OrdinalArray:
     """Return the day that each instant falls into, in days since 1970-01-01."""
     first_year = 1969 + int(times_ns.min()) // _YEAR_NS  # a year to spare on either side
     last_year = 1971 + int(times_ns.max()) // _YEAR_NS

@@ -43,8 +43,9 @@ def fleet_query(
     dams: Sequence[str],
     start: datetime,
     stop: datetime,
+    issued_tag: str | None = None,
 ) -> str:
-    """Ask for every reading of `fields` at `dams`, `start` included, `stop` not.
+    """Ask for every reading of `fields` at `dams`, `start` included, `stop` not; with it `issued_tag`.
 
     A large fleet is not named dam by dam: then the answer holds whatever has the measurement, and
     the reader drops the dams it does not know. All else that rows carry is left on the server.
@@ -59,7 +60,8 @@ def fleet_query(
     ]
     if len(dams) <= _MOST_NAMED_DAMS:
         lines.append(_filter(dam_tag, dams))
-    columns = ", ".join(string_literal(name) for name in ("_time", "_value", "_field", dam_tag))
+    kept = ["_time", "_value", "_field", dam_tag, *([] if issued_tag is None else [issued_tag])]
+    columns = ", ".join(string_literal(name) for name in kept)
     lines.append(f"keep(columns: [{columns}])")
     return "\n    |> ".join(lines) + "\n"
 

@@ -17,17 +17,16 @@ from warning.errors import SourceError
 from warning.sources import annotated_csv, flux, influxql
 from warning.sources.blocks import Block
 from warning.sources.daily import FleetDays, day_start_ns
+from warning.sources.influx_asking import DAY_NS, ask_flux, flux_bucket, take_in_spans
 from warning.sources.influx_dialect import Dialect, dialect_of
 from warning.sources.influx_settings import DamMapping, InfluxSettings
 from warning.sources.influx_transport import InfluxTransport
 from warning.sources.influx_writing import BATCH_LINES, write_lines
 from warning.sources.line_protocol import line, noon_ns
 
-_FILE_LIMIT = "exceed file limit"  # in InfluxDB 3 Core's words, whatever the limit is set to
 _LAST_STOP = datetime(2200, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOON = time(12)
-_DAY_NS = 86_400_000_000_000
 
 
 class InfluxSource:
@@ -144,7 +143,13 @@ class _Reading:
             self._days.take(self._flux_blocks())
         else:
             self._check_types()
-            self._take_spans(dialect)
+            take_in_spans(
+                self._begin_ns(),
+                self._until_ns,
+                lambda begin_ns, after_ns: self._days.take(
+                    self._influxql_blocks(dialect, begin_ns, after_ns)
+                ),
+            )
 
     def of(self, dam: DamMapping) -> RawReadings:
         """Return a dam's readings, empty where there are none."""
@@ -169,32 +174,18 @@ class _Reading:
         return f"{self._transport.where}: the measurement {self._settings.measurement!r}"
 
     def _flux_blocks(self) -> Iterator[Block]:
-        settings = self._settings
-        if settings.bucket is None:
-            raise SourceError(f"{self._transport.where}: Flux needs a bucket; set bucket of the source")
-        if settings.token is None and settings.user is not None:
-            raise SourceError(
-                f"{self._transport.where}: Flux takes a token, not user and password; set token of the source"
-            )
         query = flux.fleet_query(
-            bucket=settings.bucket,
-            measurement=settings.measurement,
+            bucket=flux_bucket(self._transport),
+            measurement=self._settings.measurement,
             fields=self._fields,
-            dam_tag=settings.dam_tag,
+            dam_tag=self._settings.dam_tag,
             dams=[dam.tag_value for dam in self._dams],
             start=_EPOCH + timedelta(microseconds=self._begin_ns() // 1000),
             stop=self._stop(),
         )
-        pieces = self._transport.stream(
-            "POST",
-            flux.QUERY_PATH,
-            query={} if settings.org is None else {"org": settings.org},
-            body=flux.query_body(query),
-            headers={"Accept": "application/csv", "Content-Type": "application/json"},
-            ends_at=self._ends_at,
-        )
+        pieces = ask_flux(self._transport, query, self._ends_at)
         return annotated_csv.read_blocks(
-            pieces, settings.dam_tag, f"{self._transport.where}{flux.QUERY_PATH}"
+            pieces, self._settings.dam_tag, f"{self._transport.where}{flux.QUERY_PATH}"
         )
 
     def _stop(self) -> datetime:
@@ -207,25 +198,6 @@ class _Reading:
         types = influxql.field_types(self._transport, self._settings, self._ends_at)
         influxql.refuse_mixed_types(self._where(), self._fields, types)
         self._absent = frozenset(self._fields) - types.keys()
-
-    def _take_spans(self, dialect: Dialect) -> None:
-        """Take the period at once; where the server opens too many files for that, span by span."""
-        begin_ns = self._begin_ns()
-        span_ns = self._until_ns() - begin_ns
-        while True:
-            rest_ns = self._until_ns() - begin_ns
-            last = span_ns >= rest_ns
-            after_ns = None if last else begin_ns + span_ns  # where the next begins: no row comes twice
-            try:
-                self._days.take(self._influxql_blocks(dialect, begin_ns, after_ns))
-            except SourceError as error:
-                if _FILE_LIMIT not in str(error) or min(span_ns, rest_ns) <= _DAY_NS:
-                    raise
-                span_ns = max(_DAY_NS, min(span_ns, rest_ns) // 2)
-                continue
-            if after_ns is None:
-                return
-            begin_ns = after_ns
 
     def _influxql_blocks(self, dialect: Dialect, begin_ns: int, after_ns: int | None) -> Iterator[Block]:
         open_end = after_ns is None and self._last_day is None  # readings ahead of the clock come too
@@ -253,7 +225,7 @@ class _Reading:
     def _until_ns(self) -> int:
         """When the last day has ended at every dam; without one, a day that nowhere has begun yet."""
         last_day = self._last_day or self._clock.now().date() + timedelta(days=2)
-        return max(self._begin_ns() + _DAY_NS, *self._starts_ns(last_day + timedelta(days=1)))
+        return max(self._begin_ns() + DAY_NS, *self._starts_ns(last_day + timedelta(days=1)))
 
     def _starts_ns(self, day: date) -> list[int]:
         zones = {dam.time_zone for dam in self._dams}

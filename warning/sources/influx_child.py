@@ -15,12 +15,14 @@ from datetime import date
 from typing import Any, Final
 
 from warning import child
+from warning.domain.ahead import FleetOutlooks
 from warning.domain.readings import FleetReadings
 from warning.errors import SourceError
 from warning.sources.influx_exchange import (
     Arrays,
     pack_settings,
     read_answer,
+    unpack_outlooks,
     unpack_readings,
     written,
 )
@@ -65,6 +67,18 @@ class InfluxInChild:
         }
         plain, arrays = _ask(self.settings, "read", question, reservoir_ids)
         return unpack_readings(plain, arrays, reservoir_ids)
+
+
+class OutlooksInChild:
+    """Reads the outlooks that the settings map to a measurement, in a child for each reading."""
+
+    def __init__(self, settings: InfluxSettings) -> None:
+        self.settings = settings
+
+    def read(self, reservoir_ids: Sequence[str], last_day: date) -> FleetOutlooks:
+        """Read as `InfluxOutlooks` does; raises SourceError also where the child does not answer whole."""
+        question = {"ids": list(reservoir_ids), "last_day": last_day.isoformat()}
+        return unpack_outlooks(*_ask(self.settings, "outlooks", question, reservoir_ids))
 
 
 def write_in_child(settings: InfluxSettings, lines: Iterable[str]) -> int:
@@ -121,8 +135,10 @@ def _environment() -> dict[str, str]:
 
 
 def _failed(settings: InfluxSettings, what: str, how: str) -> SourceError:
-    told = "nothing of what it read is used" if what == "read" else "the server may hold some of the points"
+    wrote = what == "write"
+    told = "the server may hold some of the points" if wrote else "nothing of what it read is used"
+    task = "read the outlooks" if what == "outlooks" else what
     return SourceError(
-        f"{shown_address(settings.url)}: the child that was to {what} {how}; {told}. See the log, and look "
+        f"{shown_address(settings.url)}: the child that was to {task} {how}; {told}. See the log, and look "
         "at this machine's free memory and the server's load"
     )

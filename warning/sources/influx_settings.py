@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from warning.domain.readings import AHEAD_VARIABLES
 from warning.domain.variables import Variable
 
 Dialect = Literal["auto", "flux", "influxql"]
@@ -53,6 +54,23 @@ class DamMapping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutlookMapping:
+    """Where forecast rain and planned release are stored, beside the readings and under their dam tag.
+
+    A point stands in the day that it speaks of; its tag `issued_tag` holds the day of issue, YYYY-MM-DD.
+    """
+
+    measurement: str
+    issued_tag: str
+    fields: Mapping[Variable, FieldMapping]
+
+    def __post_init__(self) -> None:
+        if not self.fields or not self.fields.keys() <= set(AHEAD_VARIABLES):
+            found = ", ".join(self.fields) or "nothing"
+            raise ValueError(f"an outlook is mapped to {' or '.join(AHEAD_VARIABLES)}, found {found}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InfluxSettings:
     """One InfluxDB server, how to ask it, and what its names mean.
 
@@ -84,6 +102,7 @@ class InfluxSettings:
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)  # may carry a password
     first_day: date
+    outlook: OutlookMapping | None = None
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(limit) and limit > 0 for limit in (self.read_timeout_s, self.deadline_s)):

@@ -19,7 +19,14 @@ from warning.clock import monotonic_s
 from warning.errors import EXIT_USAGE, SourceError
 from warning.sources.influx import InfluxSource
 from warning.sources.influx_dialect import dialect_of
-from warning.sources.influx_exchange import Arrays, pack_readings, unpack_settings, write_answer
+from warning.sources.influx_exchange import (
+    Arrays,
+    pack_outlooks,
+    pack_readings,
+    unpack_settings,
+    write_answer,
+)
+from warning.sources.influx_outlooks import InfluxOutlooks
 from warning.sources.influx_settings import InfluxSettings
 from warning.sources.influx_transport import InfluxTransport
 from warning.sources.influx_writing import write_lines
@@ -35,9 +42,10 @@ def main(arguments: Sequence[str], questions: IO[bytes]) -> int:
         settings = unpack_settings(question["settings"])
         plain: Mapping[str, Any]
         try:
-            plain, arrays = (
-                _read(settings, question) if question["do"] == "read" else _write(settings, questions)
-            )
+            if question["do"] == "write":
+                plain, arrays = _write(settings, questions)
+            else:
+                plain, arrays = _read(settings, question)
         except SourceError as error:
             plain, arrays = {"error": str(error)}, {}
         write_answer(out, plain, arrays)
@@ -45,6 +53,9 @@ def main(arguments: Sequence[str], questions: IO[bytes]) -> int:
 
 
 def _read(settings: InfluxSettings, question: Mapping[str, Any]) -> tuple[Mapping[str, Any], Arrays]:
+    if question["do"] == "outlooks":
+        known_on = date.fromisoformat(question["last_day"])
+        return pack_outlooks(InfluxOutlooks(settings).read(question["ids"], known_on))
     last_day, first_day = _day(question["last_day"]), _day(question["first_day"])
     return pack_readings(InfluxSource(settings).read(question["ids"], last_day, first_day))
 

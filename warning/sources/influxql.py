@@ -77,14 +77,20 @@ def select_readings(
     from_ns: int,
     until_ns: int | None = None,
     bind: bool,
+    issued_tag: str | None = None,
 ) -> Statement:
     """Ask for `fields` from `from_ns` on and before `until_ns`, of all dams in one statement.
+
+    With `issued_tag` each row says what that tag holds, in a column.
 
     A short list of `tag_values` restricts the answer to them; with a long one every dam of the
     measurement comes, and the caller takes those it wants. `bind` is for InfluxDB 1 and 2.
     """
     tag = name(settings.dam_tag, "dam_tag")
-    columns = ", ".join(name(one, "field") for one in fields)
+    selected = [name(one, "field") for one in fields]
+    if issued_tag is not None:
+        selected.append(f"{name(issued_tag, 'issued_tag')}::tag")
+    columns = ", ".join(selected)
     conditions = [f"time >= {from_ns}"] + ([] if until_ns is None else [f"time < {until_ns}"])
     literals = [literal(value, "tag value") for value in tag_values]
     params: dict[str, str | int] = {}
@@ -166,7 +172,9 @@ def ask(
     answer.end()
 
 
-def read_blocks(series: Iterable[Series], dam_tag: str, where: str) -> Iterator[Block]:
+def read_blocks(
+    series: Iterable[Series], dam_tag: str, where: str, issued_tag: str | None = None
+) -> Iterator[Block]:
     """Turn the series of `select_readings` into blocks; raises SourceError for a cell that is no number.
 
     The dam's tag stands beside the rows in InfluxDB 1 and 2, and in a column of them in 3.
@@ -176,14 +184,16 @@ def read_blocks(series: Iterable[Series], dam_tag: str, where: str) -> Iterator[
             continue
         cells = _cells(one, where)
         times = _times(cells.pop("time", ()), where)
+        issued = None if issued_tag is None else cells.pop(issued_tag, ("",) * times.size)
         if dam_tag in one.tags:
-            yield from _blocks(one.tags[dam_tag], times, cells, where)
+            yield from _blocks(one.tags[dam_tag], times, cells, where, issued)
         elif dam_tag in cells:
             dams = np.array([tag or "" for tag in cells.pop(dam_tag)], dtype=object)
             for dam in dict.fromkeys(dams.tolist()):
                 rows = np.flatnonzero(dams == dam)
                 kept = {key: [column[row] for row in rows] for key, column in cells.items()}
-                yield from _blocks(str(dam), times[rows], kept, where)
+                of_dam = None if issued is None else tuple(issued[row] for row in rows)
+                yield from _blocks(str(dam), times[rows], kept, where, of_dam)
         else:
             raise SourceError(
                 f"{where}: the answer does not say which dam its rows are of: expected the tag {dam_tag!r}, "
@@ -300,9 +310,16 @@ def _cells(series: Series, where: str) -> dict[str, tuple[Any, ...]]:
         ) from error
 
 
-def _blocks(dam: str, times: TimeArray, cells: Mapping[str, Sequence[Any]], where: str) -> Iterator[Block]:
+def _blocks(
+    dam: str,
+    times: TimeArray,
+    cells: Mapping[str, Sequence[Any]],
+    where: str,
+    issued: Sequence[Any] | None,
+) -> Iterator[Block]:
+    said = None if issued is None else tuple("" if cell is None else str(cell) for cell in issued)
     for column, values in cells.items():
-        yield Block(dam, column, times, _numbers(dam, column, values, where))
+        yield Block(dam, column, times, _numbers(dam, column, values, where), said)
 
 
 def _times(column: Sequence[Any], where: str) -> TimeArray:

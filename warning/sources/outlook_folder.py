@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from warning.domain.ahead import Outlooks
+from warning.domain.ahead import FleetOutlooks, Outlooks
 from warning.domain.readings import AHEAD_VARIABLES
 from warning.domain.variables import Variable
 from warning.errors import SourceError
@@ -29,11 +29,34 @@ class OutlookFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self, reservoir_id: str) -> Outlooks | None:
-        """Return the dam's outlooks, None where it has no file.
+    def read(self, reservoir_ids: Sequence[str], last_day: date) -> FleetOutlooks:
+        """Read the dams' files; one that cannot be read, or whose header is not understood, costs itself.
 
-        Raises SourceError where the file cannot be read or its header not understood.
+        Raises SourceError where there is no such folder.
         """
+        if not self.folder.is_dir():
+            raise SourceError(
+                f"{self.folder}: there is no such folder; make it, or correct outlook_folder in warning.toml"
+            )
+        found: dict[str, Outlooks] = {}
+        failures: dict[str, str] = {}
+        for reservoir_id in reservoir_ids:
+            try:
+                outlooks = self._of(reservoir_id)
+            except SourceError as error:
+                failures[reservoir_id] = str(error)
+                continue
+            if outlooks is not None:
+                found[reservoir_id] = outlooks.until(last_day)
+        if found or failures:
+            return FleetOutlooks(found, failures)
+        trouble = (
+            f"{self.folder}: no dam has an outlook there, expected ID{OUTLOOK_SUFFIX} for each that has one; "
+            "see to what writes them, or remove outlook_folder from warning.toml"
+        )
+        return FleetOutlooks({}, troubles=(trouble,))
+
+    def _of(self, reservoir_id: str) -> Outlooks | None:
         path = self.folder / f"{reservoir_id}{OUTLOOK_SUFFIX}"
         try:
             text = path.read_text(encoding="utf-8-sig", errors="replace")
@@ -65,7 +88,7 @@ def _outlooks(path: Path, text: str) -> Outlooks:
         try:
             cells = dict(zip(header, _cells(line), strict=True))
             values = [_number(cells[name]) for name in variables]
-            days.append((_day(cells[ISSUED]), _day(cells[VALID])))
+            days.append((day_in(cells[ISSUED]), day_in(cells[VALID])))
             rows.append(values)
         except ValueError as error:
             complaints.append(f"{path.name}:{number}: {error}")
@@ -79,7 +102,8 @@ def _cells(line: str) -> Sequence[str]:
     return [cell.strip().strip('"').strip() for cell in line.split(",")]
 
 
-def _day(cell: str) -> date:
+def day_in(cell: str) -> date:
+    """Return the day that is written YYYY-MM-DD; raises ValueError for anything else."""
     if len(cell) != 10:  # fromisoformat alone would also take 20240101
         raise ValueError(f"{cell!r} is no date, expected YYYY-MM-DD")
     return date.fromisoformat(cell)

@@ -23,9 +23,11 @@ HEADER = "issued_on,valid_on,rain_mm,outflow_m3s\n"
 
 def read(folder: Path, text: str) -> Outlooks:
     (folder / "oroville.outlook.csv").write_text(text)
-    found = OutlookFolder(folder).read("oroville")
-    assert found is not None
-    return found
+    fleet = OutlookFolder(folder).read(["oroville"], TODAY)
+    assert fleet.troubles == ()
+    if fleet.failures:
+        raise SourceError(fleet.failures["oroville"])
+    return fleet.outlooks["oroville"]
 
 
 def findings(outlooks: Outlooks) -> list[tuple[FindingKind, str]]:
@@ -34,7 +36,53 @@ def findings(outlooks: Outlooks) -> list[tuple[FindingKind, str]]:
 
 
 def test_a_dam_without_a_file_has_no_outlooks(tmp_path: Path) -> None:
-    assert OutlookFolder(tmp_path).read("oroville") is None
+    read(tmp_path, f"{HEADER}2024-05-02,2024-05-03,4,\n")
+    fleet = OutlookFolder(tmp_path).read(["oroville", "shasta"], TODAY)
+    assert fleet.outlooks.keys() == {"oroville"}
+    assert fleet.failures == {}
+
+
+def test_a_file_that_cannot_be_read_costs_its_dam_alone(tmp_path: Path) -> None:
+    read(tmp_path, f"{HEADER}2024-05-02,2024-05-03,4,\n")
+    (tmp_path / "shasta.outlook.csv").mkdir()
+    fleet = OutlookFolder(tmp_path).read(["oroville", "shasta"], TODAY)
+    assert fleet.outlooks.keys() == {"oroville"}
+    assert "shasta.outlook.csv: cannot be read" in fleet.failures["shasta"]
+
+
+def test_a_folder_that_is_not_there_or_holds_nothing_of_any_dam_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"there is no such folder; make it, or correct outlook_folder"):
+        OutlookFolder(tmp_path / "outlook").read(["oroville"], TODAY)
+    (tmp_path / "ORO.outlook.csv").write_text(HEADER)
+    (trouble,) = OutlookFolder(tmp_path).read(["oroville"], TODAY).troubles
+    assert "no dam has an outlook there" in trouble
+
+
+def test_what_was_issued_later_does_not_come(tmp_path: Path) -> None:
+    found = read(tmp_path, f"{HEADER}2024-05-02,2024-05-03,4,\n2024-05-03,2024-05-04,5,\n")
+    np.testing.assert_array_equal(found.values[RAIN], [4])
+
+
+def test_an_outlook_of_which_nothing_can_be_read_says_what_was_wrong_with_it(tmp_path: Path) -> None:
+    (_, stale), (_, unreadable) = findings(read(tmp_path, f"{HEADER}02.05.2024,2024-05-03,4,\n"))
+    assert "holds none issued so far" in stale
+    assert "1 entry of the outlook could not be read: oroville.outlook.csv:2:" in unreadable
+
+
+@pytest.mark.parametrize(
+    "line", ["2024-05-02,2024-05-20,4,", "2024-05-02,2024-04-20,4,", "2024-05-02,2024-05-03,,"]
+)
+def test_an_outlook_of_today_that_says_nothing_of_the_days_ahead_is_told(line: str, tmp_path: Path) -> None:
+    ((kind, text),) = findings(read(tmp_path, f"{HEADER}{line}\n"))
+    assert kind is FindingKind.OUTLOOK_UNUSABLE
+    assert "says nothing of the 7 days from 2024-05-02 on" in text
+
+
+def test_rain_beyond_the_dams_own_limit_is_absurd(tmp_path: Path) -> None:
+    found = read(tmp_path, f"{HEADER}2024-05-02,2024-05-03,610,\n")
+    assert outlook_findings("oroville", found, {}, TODAY) == ()
+    (finding,) = outlook_findings("oroville", found, {RAIN: Bounds(0.0, 600.0)}, TODAY)
+    assert "610 mm for 2024-05-03" in finding.message
 
 
 def test_lines_become_columns_and_empty_cells_nothing(tmp_path: Path) -> None:
