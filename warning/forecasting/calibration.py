@@ -27,12 +27,12 @@ from warning.domain.variables import BoolArray, FloatArray, IndexArray
 
 Whole = NDArray[np.integer[Any]]
 LEVELS: Final = np.array(QUANTILE_LEVELS)
-HALF_LIFE_DAYS: Final = 2000.0
+HALF_LIFE_DAYS: Final = 1000.0
 LONGEST_MEMORY_DAYS: Final = 4000
 POSITION_WIDTH: Final = 0.1  # of the dam's range of ranks
 SPREAD_WIDTH: Final = 0.7  # of the logarithm of the spread
 KIND_STEP: Final = 0.25  # of a width
-UNLIKE_SHARE: Final = 0.05  # what conditions quite unlike today's still count
+UNLIKE_SHARE: Final = 0.15  # what conditions quite unlike today's still count
 FEWEST_SCORES: Final = 20
 FLOOD_RANKS: Final = (0.85, 0.95)  # where the flood guard sets in, and where it is complete
 FLOOD_GUARD: Final = 0.5
