@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,18 +15,15 @@ from warning.domain.readings import RawReadings, ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.screening import screen
 from warning.domain.variables import FloatArray, Variable
+from warning.forecasting.batches import SiteJob
+from warning.forecasting.daily import Dam as Going
+from warning.forecasting.daily import Question, go_on
+from warning.forecasting.joined import ordinals_of
 from warning.forecasting.model import SiteScale
 from warning.forecasting.pool import OPERATIONAL_RULE, PoolResult, issue_rows, operational, replayed
-from warning.forecasting.resume import (
-    Resumption,
-    fits_needed,
-    holds,
-    issue_rows_since,
-    readings_since,
-    resumed,
-    ridge_fits,
-)
+from warning.forecasting.ragged import Arrays
 from warning.forecasting.scaling import fit_scale
+from warning.forecasting.since import holds, readings_since
 from warning.forecasting.standing import (
     Standing,
     fingerprint,
@@ -69,14 +67,16 @@ class Dam:
             return None
         return standing_at(row, series, scale, self.fit_end, past, OPERATIONAL_RULE)
 
-    def resumption(self, series: ReadingSeries, scale: SiteScale, standing: Standing) -> Resumption:
+    def predict(self, questions: Sequence[Question]) -> list[dict[str, FloatArray]]:
+        days = [ordinals_of(series, rows) - FIRST_DAY.toordinal() for series, _, rows in questions]
+        return [{name: z[own] for name, z in self.z.items()} for own in days]
+
+    def going_on(
+        self, series: ReadingSeries, scale: SiteScale, standing: Standing, remembered: Arrays
+    ) -> Going:
         assert holds(series, scale, standing.day, standing.mark)
         recent = readings_since(series, scale, standing.day, refits_known=False)
-        rows = issue_rows_since(recent, scale, standing)
-        needed = fits_needed(recent, scale, standing, rows)
-        fits = ridge_fits(series, scale, standing, needed, {})
-        z = self.answers(recent, rows)
-        return Resumption(recent, scale, BOUNDS[LEVEL], standing, rows, z, fits)
+        return Going(SiteJob(recent, scale, self.fit_end, BOUNDS[LEVEL]), standing, remembered)
 
 
 def make_dam(seed: int, days: int, gaps: float, nonsense: float, flow_ends: int) -> Dam:
@@ -136,10 +136,14 @@ def test_a_standing_and_the_readings_since_give_what_the_whole_record_gives(
     if standing is None:
         return
     kept = from_arrays(standing.experts, to_arrays(standing))
-    records = [dam.series(days + more) for more in later]
-    found = resumed([dam.resumption(series, scale, kept) for series in records], OPERATIONAL_RULE)
-    for one, series in zip(found, records, strict=True):
-        assert_same(one, dam.whole(series, scale), scale)
+    memory: Arrays = {}
+    for together in (later, later[:1], [more + 1 for more in later]):
+        records = [dam.series(days + more) for more in together]
+        going = {str(i): dam.going_on(series, scale, kept, memory) for i, series in enumerate(records)}
+        found = go_on(going, dam.predict, OPERATIONAL_RULE, whole=True)
+        for one, series in zip(found.values(), records, strict=True):
+            assert_same(one, dam.whole(series, scale), scale)
+        memory = going["0"].memory()
 
 
 @pytest.mark.parametrize("variable", [LEVEL, Variable.RAIN_MM])

@@ -14,7 +14,7 @@ import numpy as np
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import AheadColumns, ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray, Variable
-from warning.forecasting.model import SiteScale
+from warning.forecasting.joined import AnyScale
 
 AHEAD_COUNT: Final = 6 * HORIZON_DAYS
 """Per lead: rain as logarithm and in wet days, its mask; release as logarithm and effect, its mask."""
@@ -23,7 +23,7 @@ RELEASE_COLUMNS: Final = slice(3 * HORIZON_DAYS, AHEAD_COUNT)
 _WETTEST = 20.0  # usual wet days
 
 
-def ahead_inputs(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> FloatArray:
+def ahead_inputs(series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray) -> FloatArray:
     """Return what is known ahead on each issue row (N, AHEAD_COUNT), finite."""
     nothing = np.zeros((issue_rows.size, HORIZON_DAYS))
     columns = [nothing] * 6
@@ -45,10 +45,10 @@ def ahead_inputs(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
     return np.nan_to_num(inputs)
 
 
-def usable_ahead(series: ReadingSeries, scale: SiteScale) -> AheadColumns:
+def usable_ahead(series: ReadingSeries, scale: AnyScale) -> AheadColumns:
     """Return what the networks can use: rain or release that the dam's own record taught the size of."""
     learnt = {
-        Variable.RAIN_MM: scale.rain_mm > 0,
+        Variable.RAIN_MM: bool(np.all(scale.rain_mm > 0)),
         Variable.OUTFLOW_M3S: Variable.OUTFLOW_M3S in scale.log_flow,
     }
     return {variable: table for variable, table in series.ahead.items() if learnt[variable]}

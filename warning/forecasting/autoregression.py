@@ -16,6 +16,7 @@ import numpy as np
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray, Variable
+from warning.forecasting.joined import AnyScale, ordinals_of
 from warning.forecasting.known import known_column
 from warning.forecasting.model import SiteScale
 from warning.forecasting.scaling import (
@@ -51,13 +52,13 @@ class RidgeFits:
 
 def fitted_once(series: ReadingSeries, scale: SiteScale, end_row: int, issue_rows: IndexArray) -> FloatArray:
     """Return z (N, 7) of the fit on what was known before `end_row`; NaN where that is too little."""
-    design = _design(series, scale, np.arange(max(min(end_row, len(series)), _rows_needed(issue_rows))))
+    design = design_of(series, scale, np.arange(max(min(end_row, len(series)), _rows_needed(issue_rows))))
     return _answers(_fitted(_examples(series, scale, design, end_row)), design[issue_rows])
 
 
 def fitted_again(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> FloatArray:
     """Return z (N, 7), each block of eight weeks of the calendar fitted on what was known before it."""
-    design = _design(series, scale, np.arange(_rows_needed(issue_rows)))
+    design = design_of(series, scale, np.arange(_rows_needed(issue_rows)))
     origin = series.first_day.toordinal()
     starts = block_starts(scale, issue_rows + origin) - origin
     z = np.full((issue_rows.size, HORIZON_DAYS), np.nan)
@@ -80,19 +81,18 @@ def block_starts(scale: SiteScale, ordinals: IndexArray) -> IndexArray:
 
 def coefficients_before(series: ReadingSeries, scale: SiteScale, end_row: int) -> FloatArray | None:
     """Return the fit (features, 7) on what was known before `end_row`, None where that is too little."""
-    design = _design(series, scale, np.arange(min(max(end_row, 0), len(series))))
+    design = design_of(series, scale, np.arange(min(max(end_row, 0), len(series))))
     return _fitted(_examples(series, scale, design, end_row))
 
 
-def answers_of(
-    fits: RidgeFits, series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return what `fitted_once` and `fitted_again` return, from fits made before."""
-    design = _design(series, scale, issue_rows)
-    starts = block_starts(scale, issue_rows + series.first_day.toordinal())
-    again = np.full((issue_rows.size, HORIZON_DAYS), np.nan)
-    for start in np.unique(starts):
-        again[starts == start] = _answers(fits.again[int(start)], design[starts == start])
+def answers_of(fits: RidgeFits, design: FloatArray, blocks: IndexArray) -> tuple[FloatArray, FloatArray]:
+    """Return what `fitted_once` and `fitted_again` return, from fits made before.
+
+    `design` is that of the issue rows, `blocks` are the ordinals that their blocks began on.
+    """
+    again = np.full((blocks.size, HORIZON_DAYS), np.nan)
+    for start in sorted({*blocks.tolist()}):
+        again[blocks == start] = _answers(fits.again[start], design[blocks == start])
     return _answers(fits.once, design), again
 
 
@@ -100,7 +100,7 @@ def _rows_needed(issue_rows: IndexArray) -> int:
     return int(issue_rows.max(initial=-1)) + 1
 
 
-def _design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> FloatArray:
+def design_of(series: ReadingSeries, scale: AnyScale, rows: IndexArray) -> FloatArray:
     """What the autoregression sees (rows, features); the first column is the constant.
 
     A row whose lagged changes are not all known is NaN; a missing flow or rain is 0.
@@ -108,8 +108,8 @@ def _design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> FloatA
     values, _ = known_column(series, scale.variable).windows(rows, _LAGS + 1)
     change = np.clip(np.diff(values, axis=1) / scale.daily_change, -_LARGEST_CHANGE, _LARGEST_CHANGE)
     today, pace = change[:, -1], change[:, -_PACE_DAYS:].mean(axis=1)
-    place = np.clip((values[:, -1] - scale.low) / (scale.high - scale.low) - 0.5, -1.0, 1.0)
-    angle = day_angle(series, rows)
+    place = np.clip((values[:, -1:] - scale.low) / (scale.high - scale.low) - 0.5, -1.0, 1.0)[:, 0]
+    angle = day_angle(ordinals_of(series, rows))
     columns = [np.ones(rows.size), *change.T, *np.arcsinh((change[:, -2], today, pace))]
     columns += [place, place * today, place * pace, np.sin(angle), np.cos(angle)]
     for flow in FLOWS:
@@ -118,7 +118,7 @@ def _design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> FloatA
 
 
 def _flow_design(
-    series: ReadingSeries, scale: SiteScale, flow: Variable, rows: IndexArray
+    series: ReadingSeries, scale: AnyScale, flow: Variable, rows: IndexArray
 ) -> list[FloatArray]:
     """The change that the flow makes: of the last days, of their mean, squashed, and while it rises."""
     if flow not in scale.flow_gain or flow not in series.values:
@@ -131,9 +131,9 @@ def _flow_design(
     return [*effect[:, -_FLOW_LAGS:].T, effect.mean(axis=1), np.arcsinh(effect[:, -1]), rise, logarithm]
 
 
-def _rain_design(series: ReadingSeries, scale: SiteScale, rows: IndexArray) -> list[FloatArray]:
+def _rain_design(series: ReadingSeries, scale: AnyScale, rows: IndexArray) -> list[FloatArray]:
     """The rain of the last days, each as a logarithm, and of ten days and a month together."""
-    if Variable.RAIN_MM not in series.values or not scale.rain_mm > 0:
+    if Variable.RAIN_MM not in series.values or not np.all(scale.rain_mm > 0):
         return []
     values, age = known_column(series, Variable.RAIN_MM).windows(rows, _RAIN_DAYS)
     rain = np.where(age == 0, np.maximum(values, 0.0) / scale.rain_mm, 0.0)

@@ -12,8 +12,9 @@ import numpy as np
 from warning.domain.forecast import HORIZON_DAYS, PERSISTENCE
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray
-from warning.forecasting.autoregression import RidgeFits, answers_of, fitted_again, fitted_once
+from warning.forecasting.autoregression import fitted_again, fitted_once
 from warning.forecasting.features import base_values, z_to_values
+from warning.forecasting.joined import AnyScale
 from warning.forecasting.known import known_column
 from warning.forecasting.model import SiteScale
 from warning.forecasting.scaling import lead_scale
@@ -38,30 +39,15 @@ def cheap_experts(
     base = base_values(series, scale.variable, issue_rows)
     z = {
         PERSISTENCE: np.zeros((issue_rows.size, HORIZON_DAYS)),
-        DRIFT: _drift(series, scale, issue_rows),
+        DRIFT: drift(series, scale, issue_rows),
         RIDGE: fitted_once(series, scale, series.row(fit_end), issue_rows),
         RIDGE_REFITTED: fitted_again(series, scale, issue_rows),
     }
     return {name: z_to_values(change, base, scale) for name, change in z.items()}
 
 
-def cheap_experts_from(
-    fits: RidgeFits, series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
-) -> dict[str, FloatArray]:
-    """Return what `cheap_experts` does, with the ridge as it was fitted before; it may lack the far past."""
-    base = base_values(series, scale.variable, issue_rows)
-    once, again = answers_of(fits, series, scale, issue_rows)
-    z = {
-        PERSISTENCE: np.zeros((issue_rows.size, HORIZON_DAYS)),
-        DRIFT: _drift(series, scale, issue_rows),
-        RIDGE: once,
-        RIDGE_REFITTED: again,
-    }
-    return {name: z_to_values(change, base, scale) for name, change in z.items()}
-
-
-def _drift(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> FloatArray:
-    """The mean change of the last days goes on and fades."""
+def drift(series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray) -> FloatArray:
+    """Return z (N, 7): the mean change of the last days goes on and fades."""
     values, _ = known_column(series, scale.variable).windows(issue_rows, _DRIFT_DAYS + 1)
     pace = np.diff(values, axis=1).mean(axis=1)
     reach = np.cumsum(_DRIFT_DAMPING ** np.arange(1, HORIZON_DAYS + 1))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,27 +19,33 @@ from numpy.typing import NDArray
 
 from warning.domain.forecast import HORIZON_DAYS, PERSISTENCE
 from warning.domain.readings import ReadingSeries
-from warning.domain.variables import FloatArray, IndexArray
+from warning.domain.variables import BoolArray, FloatArray, IndexArray
 from warning.errors import ForecastError
+from warning.forecasting.autoregression import RidgeFits, answers_of, block_starts, design_of
+from warning.forecasting.baselines import DRIFT, RIDGE, RIDGE_REFITTED, drift
 from warning.forecasting.batches import Batch, SiteJob
-from warning.forecasting.model import SiteScale
+from warning.forecasting.features import base_values, out_of_range
+from warning.forecasting.joined import (
+    AnyScale,
+    JoinedSeries,
+    Scales,
+    joined,
+    likeness_key,
+    scales_of_rows,
+)
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
 from warning.forecasting.ragged import Arrays, pack, unpack
-from warning.forecasting.resume import (
-    FRESH_DAYS,
-    Resumption,
-    fits_needed,
-    issue_rows_since,
-    resumed,
-    ridge_fits,
-)
+from warning.forecasting.resume import Resumption, resumed
+from warning.forecasting.since import FRESH_DAYS, fits_needed, ridge_fits
 from warning.forecasting.standing import Standing, read_standings
 from warning.forecasting.weights import WeightRule
 
-Question = tuple[ReadingSeries, SiteScale, IndexArray]
+Question = tuple[ReadingSeries, AnyScale, IndexArray]
 Predict = Callable[[Sequence[Question]], list[dict[str, FloatArray]]]
 _Z_STEPS: Final = 1e6  # z is rounded to six decimals
 _NO_ANSWER: Final = np.iinfo(np.int32).min
+_NO_NUMBER: Final = _NO_ANSWER + 1  # an answer, and for good
+_GREATEST_STEPS: Final = -float(_NO_NUMBER)
 _UNREADABLE: Final = (ForecastError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -83,95 +90,195 @@ class _Work:
 
     def _forecast_together(self, names: list[str]) -> None:
         dams = {
-            name: _Dam(self.batch.sites[name], self.standings[name], self.memories.get(name, {}))
+            name: Dam(self.batch.sites[name], self.standings[name], self.memories.get(name, {}))
             for name in names
         }
-        able = {name: dam for name, dam in dams.items() if self.batch.whole or dam.can_refit()}
-        if able:
-            answers = self.predict([dam.question() for dam in able.values()])
-            parts = [dam.resumption(own) for dam, own in zip(able.values(), answers, strict=True)]
-            self.results |= zip(able, resumed(parts, self.rule), strict=True)
-            self.new_memories |= {name: dam.memory() for name, dam in able.items()}
-        far = dams.keys() - able.keys()
+        found = go_on(dams, self.predict, self.rule, self.batch.whole)
+        self.results |= found
+        self.new_memories |= {name: dams[name].memory() for name in found}
+        far = dams.keys() - found.keys()
         self.failures |= dict.fromkeys(far, "its readings do not reach back far enough")
 
 
-@dataclass(slots=True)
-class _Dam:
-    """One dam's work of the day."""
+def go_on(dams: Mapping[str, Dam], predict: Predict, rule: WeightRule, whole: bool) -> dict[str, PoolResult]:
+    """Return the newest forecast of each dam; unless `whole`, without those whose ridge cannot be refitted.
 
-    site: SiteJob
-    standing: Standing
-    remembered: Mapping[str, NDArray[Any]]
-    rows: IndexArray = field(init=False)
-    marks: NDArray[np.uint64] = field(init=False)
-    asked: IndexArray = field(init=False)
-    z: NDArray[np.int32] = field(init=False)
-    fits: dict[int, FloatArray | None] = field(init=False, default_factory=dict)
+    Raises one of SITE_ERRORS where that is impossible for one of them.
+    """
+    groups: dict[Hashable, dict[str, Dam]] = {}
+    for name, dam in dams.items():
+        groups.setdefault(likeness_key(dam.site.series, dam.site.scale), {})[name] = dam
+    asked = []
+    for alike in groups.values():
+        series = joined([dam.site.series for dam in alike.values()])
+        _look_at(series, list(alike.values()))
+        able = [whole or dam.can_refit() for dam in alike.values()]
+        chosen = dict(compress(alike.items(), able))
+        if chosen:
+            asked.append((chosen, _Asked.of(series, list(chosen.values()), series.starts[able])))
+    answers = predict([(own.series, own.scales, own.rows) for _, own in asked])
+    parts = {}
+    for (chosen, own), networks in zip(asked, answers, strict=True):
+        for (name, dam), part in zip(chosen.items(), own.parts(), strict=True):
+            z = {network: values[part] for network, values in networks.items()} | own.cheap_z(dam, part)
+            parts[name] = dam.resumption(z, own.unseen[part])
+    return dict(zip(parts, resumed(list(parts.values()), rule), strict=True)) if parts else {}
 
-    def __post_init__(self) -> None:
-        series, scale = self.site.series, self.site.scale
-        self.rows = issue_rows_since(series, scale, self.standing)
-        first = series.row(self.standing.day)
-        self.marks = row_marks(series)[max(first - _LOOK_BACK_DAYS, 0) :]
-        days = len(series) - first
-        networks = self.standing.experts.index(PERSISTENCE)
-        self.z = np.full((days, HORIZON_DAYS, networks), _NO_ANSWER, np.int32)
-        unchanged = self._recall(first)
-        known = (self.z[self.rows - first] != _NO_ANSWER).all(axis=(1, 2))
-        self.asked = self.rows[~(known & (self.rows - first < unchanged))]
 
-    def _recall(self, first: int) -> int:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The rows of dams that are alike whose answers are not remembered, dam by dam."""
+
+    series: JoinedSeries
+    scales: Scales
+    rows: IndexArray
+    ends: IndexArray
+    drift: FloatArray
+    design: FloatArray
+    unseen: BoolArray
+
+    @classmethod
+    def of(cls, series: JoinedSeries, dams: Sequence[Dam], starts: IndexArray) -> _Asked:
+        counts = np.array([dam.asked.size for dam in dams])
+        rows = np.concatenate(
+            [start + dam.first + dam.asked for start, dam in zip(starts, dams, strict=True)]
+        )
+        scales = scales_of_rows([dam.site.scale for dam in dams], counts)
+        return cls(
+            series=series,
+            scales=scales,
+            rows=rows,
+            ends=np.cumsum(counts),
+            drift=drift(series, scales, rows),
+            design=design_of(series, scales, rows),
+            unseen=out_of_range(series, scales, rows),
+        )
+
+    def parts(self) -> list[slice]:
+        """Where each dam's rows lie."""
+        return [slice(begin, end) for begin, end in pairwise([0, *self.ends.tolist()])]
+
+    def cheap_z(self, dam: Dam, part: slice) -> dict[str, FloatArray]:
+        """Return the cheap experts' answers (N, 7) on the rows of one dam."""
+        nothing = np.zeros((dam.asked.size, HORIZON_DAYS))
+        # the design of no rows at all does not know how wide it is
+        once, again = (
+            answers_of(dam.ridge(), self.design[part], dam.blocks) if dam.asked.size else (nothing, nothing)
+        )
+        return {PERSISTENCE: nothing, DRIFT: self.drift[part], RIDGE: once, RIDGE_REFITTED: again}
+
+
+def _look_at(series: JoinedSeries, dams: Sequence[Dam]) -> None:
+    """Let each dam know of the days since its standing what all records together say."""
+    variable = dams[0].site.scale.variable
+    reported = series.reported(variable)
+    base = np.where(reported, base_values(series, variable, np.arange(len(series))), np.nan)
+    marks, truth = row_marks(series), series.trusted_at_once(variable)
+    for start, dam in zip(series.starts.tolist(), dams, strict=True):
+        since = slice(start + dam.first, start + len(dam.site.series))
+        earlier = max(dam.first - _LOOK_BACK_DAYS, 0)
+        dam.look_at(marks[start + earlier : since.stop], reported[since], base[since], truth[since])
+
+
+class Dam:
+    """One dam's work of the day. Days are counted from the standing's."""
+
+    def __init__(self, site: SiteJob, standing: Standing, remembered: Mapping[str, NDArray[Any]]) -> None:
+        self.site = site
+        self.standing = standing
+        self.first = site.series.row(standing.day)
+        self._remembered = remembered
+        days = len(site.series) - self.first
+        self._z = np.full((days, HORIZON_DAYS, len(standing.experts)), _NO_ANSWER, np.int32)
+        self._unseen = np.zeros(days, np.bool_)
+        self._fits: dict[int, FloatArray | None] = {}
+
+    def look_at(
+        self, marks: NDArray[np.uint64], reported: BoolArray, base: FloatArray, truth: FloatArray
+    ) -> None:
+        """Take what is known of each day, and see for which the answers are remembered.
+
+        `marks` begin some days before the standing's. Raises ForecastError without a reading since.
+        """
+        self._marks, self._base, self._truth = marks, base, truth
+        issued = np.flatnonzero(reported)
+        if issued.size == 0:
+            raise ForecastError(f"no reading since {self.standing.day}")
+        self.last = int(issued[-1])
+        unchanged = self._recall()
+        known = (self._z[issued] != _NO_ANSWER).all(axis=(1, 2)) & (issued < unchanged)
+        self.asked: IndexArray = issued[~known]
+        self.blocks = block_starts(self.site.scale, self.asked + self.standing.day.toordinal())
+
+    def _recall(self) -> int:
         """Take what is remembered, and return how many days since the standing look as they did then."""
-        marks, z = self.remembered.get("marks"), self.remembered.get("z")
-        before = self.marks.size - len(self.z)
-        if marks is None or z is None or z.shape[1:] != self.z.shape[1:] or marks.size != before + len(z):
+        past = self._remembered
+        z = past.get("z")
+        before = self._marks.size - len(self._z)
+        if z is None or z.shape[1:] != self._z.shape[1:] or past["marks"].size != before + len(z):
             return 0
-        size = min(marks.size, self.marks.size)
-        changed = np.flatnonzero(marks[:size] != self.marks[:size])
+        size = min(past["marks"].size, self._marks.size)
+        changed = np.flatnonzero(past["marks"][:size] != self._marks[:size])
         same = int(changed[0]) if changed.size else size
-        unchanged = max(same - before, 0) if same >= before else 0
-        self.z[:unchanged] = z[:unchanged]
+        if same < before:
+            return 0
+        unchanged = same - before
+        self._z[:unchanged], self._unseen[:unchanged] = z[:unchanged], past["unseen"][:unchanged]
         origin = self.standing.day.toordinal()
-        for start, fit in zip(self.remembered["starts"].tolist(), self.remembered["fits"], strict=True):
-            if same >= before and start - origin <= unchanged:
-                self.fits[start] = fit
+        for start, fit in zip(past["starts"].tolist(), past["fits"], strict=True):
+            if start - origin <= unchanged:
+                self._fits[start] = fit
         return unchanged
 
     def can_refit(self) -> bool:
-        """Say whether each ridge that is not remembered can be fitted on the readings that are here."""
-        series = self.site.series
-        needed = fits_needed(series, self.site.scale, self.standing, self.rows)
-        newest = series.last_day.toordinal() - FRESH_DAYS
-        return all(start in self.fits or start > newest for start in needed)
+        """Say whether each ridge that is asked and not remembered can be fitted on the readings here."""
+        newest = self.site.series.last_day.toordinal() - FRESH_DAYS
+        needed = fits_needed(self.blocks, self.standing)
+        return all(start in self._fits or start > newest for start in needed)
 
-    def question(self) -> Question:
-        return self.site.series, self.site.scale, self.asked
+    def ridge(self) -> RidgeFits:
+        """Return the ridge as fitted for the days that are asked."""
+        needed = fits_needed(self.blocks, self.standing)
+        fits = ridge_fits(self.site.series, self.site.scale, self.standing, needed, self._fits)
+        self._fits |= {start: fits.again[start] for start in needed}
+        return fits
 
-    def resumption(self, answers: Mapping[str, FloatArray]) -> Resumption:
-        series, scale, standing = self.site.series, self.site.scale, self.standing
-        first = series.row(standing.day)
-        names = standing.experts[: self.z.shape[2]]
+    def resumption(self, answers: Mapping[str, FloatArray], unseen: BoolArray) -> Resumption:
+        """Return what to go on with; `answers` are those of all experts on the days that were asked."""
+        names = self.standing.experts
         if tuple(answers) != names:
-            raise ForecastError(f"standings of {', '.join(names)}, but networks {', '.join(answers)}")
+            raise ForecastError(f"standings of {', '.join(names)}, but answers of {', '.join(answers)}")
         new = np.stack([answers[name] for name in names], axis=2)
         steps = np.rint(new * _Z_STEPS)
-        sound = np.isfinite(steps) & (np.abs(steps) < -float(_NO_ANSWER))
-        self.z[self.asked - first] = np.where(sound, steps, _NO_ANSWER).astype(np.int32)
-        z = np.where(self.z == _NO_ANSWER, np.nan, self.z / _Z_STEPS)
-        z[self.asked - first] = new
-        needed = fits_needed(series, scale, standing, self.rows)
-        fits = ridge_fits(series, scale, standing, needed, self.fits)
-        self.fits = {start: fits.again[start] for start in needed}
-        own = {name: z[self.rows - first, :, i] for i, name in enumerate(names)}
-        return Resumption(series, scale, self.site.bounds, standing, self.rows, own, fits)
+        sound = np.abs(steps) < _GREATEST_STEPS
+        networks = names.index(PERSISTENCE)
+        # a network's silence is asked about again; what the cheap experts cannot say, they never can
+        final = np.isnan(new) & (
+            (np.arange(len(names)) >= networks) | ~np.isfinite(self._base[self.asked, None, None])
+        )
+        kept = np.where(sound, steps, np.where(final, _NO_NUMBER, _NO_ANSWER))
+        self._z[self.asked], self._unseen[self.asked] = kept.astype(np.int32), unseen
+        z = np.where(self._z > _NO_NUMBER, self._z / _Z_STEPS, np.nan)
+        z[self.asked] = new
+        return Resumption(
+            self.site.scale,
+            self.site.bounds,
+            self.standing,
+            self.last,
+            z,
+            self._base,
+            self._truth,
+            self._unseen,
+        )
 
     def memory(self) -> Arrays:
-        made = {start: fit for start, fit in self.fits.items() if fit is not None}
+        """Return what to remember until tomorrow."""
+        made = {start: fit for start, fit in self._fits.items() if fit is not None}
         shape = (0, *self.standing.again.shape)
         return {
-            "marks": self.marks,
-            "z": self.z,
+            "marks": self._marks,
+            "z": self._z,
+            "unseen": self._unseen,
             "starts": np.array(list(made), np.int64),
             "fits": np.stack(list(made.values())) if made else np.empty(shape),
         }

@@ -1,7 +1,8 @@
 """What the networks see of a dam and what they are asked for: scales, inputs, targets.
 
 All inputs are "as known on the issue day" (see `known`); a step's features do not depend on how many
-steps are asked for, so that members with short sequences read the tail of the longest one.
+steps are asked for, so that members with short sequences read the tail of the longest one. Series and
+scale may be those of many dams that are alike (see `joined`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import numpy as np
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
+from warning.forecasting.joined import AnyScale, ordinals_of
 from warning.forecasting.known import known_column
-from warning.forecasting.model import SiteScale
 from warning.forecasting.scaling import (
     FLOWS,
     LONGEST_BASE_AGE_DAYS,
@@ -53,7 +54,7 @@ def base_values(series: ReadingSeries, variable: Variable, issue_rows: IndexArra
     return known_column(series, variable).base(issue_rows, LONGEST_BASE_AGE_DAYS)
 
 
-def targets(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> FloatArray:
+def targets(series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray) -> FloatArray:
     """Return z (N, 7) = (truth − base) / (daily change · √lead); NaN where no believed truth or base."""
     truth = series.trusted(scale.variable)
     rows = issue_rows[:, None] + np.arange(1, HORIZON_DAYS + 1)
@@ -63,13 +64,13 @@ def targets(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> 
     return z
 
 
-def z_to_values(z: FloatArray, base: FloatArray, scale: SiteScale) -> FloatArray:
+def z_to_values(z: FloatArray, base: FloatArray, scale: AnyScale) -> FloatArray:
     """Return the forecasts (N, 7) in the variable's unit."""
     values: FloatArray = base[:, None] + z * lead_scale(scale)
     return values
 
 
-def network_inputs(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray, steps: int) -> FloatArray:
+def network_inputs(series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray, steps: int) -> FloatArray:
     """Return the inputs (N, steps, FEATURE_COUNT), float64, finite; the last step is the issue day.
 
     A variable that the dam does not report, or has not for a week, is 0 with its mask 0.
@@ -94,7 +95,7 @@ def network_inputs(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArr
     return np.where(np.isfinite(inputs), inputs, 0.0)
 
 
-def out_of_range(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray) -> BoolArray:
+def out_of_range(series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray) -> BoolArray:
     """Say for each issue row whether its inputs lie beyond what the training part saw.
 
     That is the base outside the range, or one of the last three days' changes, flows or rain above
@@ -102,7 +103,8 @@ def out_of_range(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
     """
     values, _ = known_column(series, scale.variable).windows(issue_rows, 4)
     margin = 0.01 * (scale.high - scale.low)
-    inside = (values[:, -1] >= scale.low - margin) & (values[:, -1] <= scale.high + margin)
+    newest = values[:, -1:]
+    inside = ((newest >= scale.low - margin) & (newest <= scale.high + margin))[:, 0]
     changes = np.abs(np.diff(values, axis=1))
     inside &= ~(changes > scale.greatest[scale.variable]).any(axis=1)
     for variable in (*FLOWS, Variable.RAIN_MM):
@@ -113,11 +115,11 @@ def out_of_range(series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray
 
 
 def _other_columns(
-    series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray, steps: int
+    series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray, steps: int
 ) -> list[FloatArray]:
     """The change of storage where the level is forecast, and the other way round."""
     other = Variable.STORAGE_M3 if scale.variable is Variable.LEVEL_M else Variable.LEVEL_M
-    if other not in series.values or not scale.other_change > 0:
+    if other not in series.values or not np.all(scale.other_change > 0):
         return _nothing(len(issue_rows), steps, 2)
     values, age = known_column(series, other).windows(issue_rows, steps + 1)
     change = np.arcsinh(np.diff(values, axis=1) / scale.other_change)
@@ -125,7 +127,7 @@ def _other_columns(
 
 
 def _flow_columns(
-    series: ReadingSeries, scale: SiteScale, flow: Variable, issue_rows: IndexArray, steps: int
+    series: ReadingSeries, scale: AnyScale, flow: Variable, issue_rows: IndexArray, steps: int
 ) -> list[FloatArray]:
     """A flow as standardised logarithm and as the daily change that it makes."""
     if flow not in series.values or flow not in scale.log_flow:
@@ -138,9 +140,9 @@ def _flow_columns(
 
 
 def _rain_columns(
-    series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray, steps: int
+    series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray, steps: int
 ) -> list[FloatArray]:
-    if Variable.RAIN_MM not in series.values or not scale.rain_mm > 0:
+    if Variable.RAIN_MM not in series.values or not np.all(scale.rain_mm > 0):
         return _nothing(len(issue_rows), steps, 2)
     values, age = known_column(series, Variable.RAIN_MM).windows(issue_rows, steps)
     fresh = np.where(age == 0, 0, LONGEST_INPUT_AGE_DAYS + 1)  # yesterday's rain says nothing of today's
@@ -148,12 +150,12 @@ def _rain_columns(
 
 
 def _calendar_columns(
-    series: ReadingSeries, scale: SiteScale, issue_rows: IndexArray, steps: int
+    series: ReadingSeries, scale: AnyScale, issue_rows: IndexArray, steps: int
 ) -> list[FloatArray]:
     """Day of the year, and the change that is usual for it on the day and over the week ahead."""
-    days = issue_rows[:, None] + np.arange(1 - steps, 1)
-    angle = day_angle(series, days)
-    ahead = seasonal_change(scale, day_angle(series, days + 4))
+    days = ordinals_of(series, issue_rows)[:, None] + np.arange(1 - steps, 1)
+    angle = day_angle(days)
+    ahead = seasonal_change(scale, day_angle(days + 4))
     return [np.sin(angle), np.cos(angle), seasonal_change(scale, angle), ahead]
 
 

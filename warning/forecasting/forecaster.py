@@ -37,8 +37,8 @@ from warning.forecasting.pool import (
 )
 from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry
-from warning.forecasting.resume import holds, readings_since
 from warning.forecasting.scaling import fit_scale
+from warning.forecasting.since import holds, readings_since
 from warning.forecasting.split import OPERATION
 from warning.forecasting.weights import WeightRule
 

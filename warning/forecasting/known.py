@@ -15,13 +15,15 @@ import numpy as np
 
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import BoolArray, FloatArray, IndexArray, Variable
+from warning.forecasting.joined import begins_of
 
 
 @dataclass(frozen=True, slots=True)
 class KnownColumn:
     """One variable of a series, indexed so that its state of knowledge on any day is a look-up.
 
-    Rows are those of the series; -1 stands for "none so far" and `size` for "none to come".
+    Rows are those of the series; -1 stands for "none so far". Where records of many dams lie end to end,
+    none is seen from another.
     """
 
     values: FloatArray
@@ -30,10 +32,7 @@ class KnownColumn:
     settled_after: IndexArray  # the oldest such row ≥ each row
     believed_now: IndexArray  # the newest row believed by someone who knows nothing after each row
     believed_at_once: BoolArray
-
-    @property
-    def size(self) -> int:
-        return self.values.size
+    begins: IndexArray  # the row that the record of each row begins with
 
     def base(self, rows: IndexArray, longest_age_days: int) -> FloatArray:
         """Return the last believed value on each issue row, NaN where it is older than the age or none."""
@@ -49,15 +48,16 @@ class KnownColumn:
         the step's distance from the record's start plus one where there was none.
         """
         days = rows[:, None] + np.arange(1 - steps, 1)
-        inside = days >= 0
-        clipped = np.maximum(days, 0)
+        begins = self.begins[rows][:, None]
+        inside = days >= begins
+        clipped = np.maximum(days, begins)
         newest = self.newest[rows][:, None]
         tail = clipped >= newest
         before = np.where(tail, self.believed_now[clipped], self.settled_before[clipped])
         after = self._next_believed(clipped, newest)
         values = self._between(clipped, before, after)
         known = inside & (before >= 0)
-        return np.where(known, values, np.nan), np.where(known, clipped - before, clipped + 1)
+        return np.where(known, values, np.nan), np.where(known, clipped - before, clipped - begins + 1)
 
     def _next_believed(self, days: IndexArray, newest: IndexArray) -> IndexArray:
         """Return the oldest row ≥ each day that is believed on the issue day, or -1."""
@@ -91,31 +91,31 @@ def known_column(series: ReadingSeries, variable: Variable) -> KnownColumn:
 
 def _indexed(series: ReadingSeries, variable: Variable) -> KnownColumn:
     values = series.values[variable]
-    rows = np.arange(values.size)
+    begins = begins_of(series)
     at_once = np.isfinite(series.trusted_at_once(variable))
     settled = np.isfinite(series.trusted(variable))
-    newest = _last_true(np.isfinite(values))
-    settled_before = _last_true(settled)
-    earlier = np.concatenate(([-1], settled_before[:-1]))
-    fallback = np.where(newest >= 0, earlier[newest], -1)
+    newest = _last_true(np.isfinite(values), begins)
+    settled_before = _last_true(settled, begins)
+    fallback = np.where(newest > begins, settled_before[np.maximum(newest - 1, 0)], -1)
     return KnownColumn(
         values=values,
         newest=newest,
         settled_before=settled_before,
-        settled_after=_first_true_from(settled, rows),
+        settled_after=_first_true_from(settled),
         believed_now=np.where((newest >= 0) & at_once[newest], newest, fallback),
         believed_at_once=at_once,
+        begins=begins,
     )
 
 
-def _last_true(mask: BoolArray) -> IndexArray:
-    """Return for each row the newest row ≤ it where `mask` holds, -1 if none."""
-    last: IndexArray = np.maximum.accumulate(np.where(mask, np.arange(mask.size), -1))
-    return last
+def _last_true(mask: BoolArray, begins: IndexArray) -> IndexArray:
+    """Return for each row the newest row ≤ it of its record where `mask` holds, -1 if none."""
+    last = np.maximum.accumulate(np.where(mask, np.arange(mask.size), -1))
+    return np.where(last >= begins, last, -1)
 
 
-def _first_true_from(mask: BoolArray, rows: IndexArray) -> IndexArray:
-    """Return for each row the oldest row ≥ it where `mask` holds, the size if none."""
-    marked = np.where(mask, rows, mask.size)
+def _first_true_from(mask: BoolArray) -> IndexArray:
+    """Return for each row the oldest row ≥ it where `mask` holds, if in its record; else one beyond that."""
+    marked = np.where(mask, np.arange(mask.size), mask.size)
     first: IndexArray = np.minimum.accumulate(marked[::-1])[::-1]
     return first

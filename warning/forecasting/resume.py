@@ -7,29 +7,18 @@ issued there is still awaited.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from warning.domain.forecast import HORIZON_DAYS, PERSISTENCE
-from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import BoolArray, FloatArray, IndexArray
-from warning.errors import ForecastError
-from warning.forecasting.autoregression import (
-    LONGEST_MEMORY_DAYS,
-    RidgeFits,
-    block_starts,
-    coefficients_before,
-)
 from warning.forecasting.bands import Issued, bands, end_to_end
-from warning.forecasting.baselines import cheap_experts_from
 from warning.forecasting.calibration import ScoreTable, flood_share, flood_values_of, kinds_of
-from warning.forecasting.features import base_values, out_of_range, z_to_values
 from warning.forecasting.model import SiteScale
 from warning.forecasting.pool import (
     RESTLESSNESS_HALF_LIFE,
@@ -42,88 +31,38 @@ from warning.forecasting.pool import (
     spread_of,
     widened,
 )
+from warning.forecasting.scaling import lead_scale
 from warning.forecasting.skill import SKILL_WEEKS, ratio, week_of
-from warning.forecasting.standing import Standing, context_start, fingerprint, from_row
-from warning.forecasting.weights import (
-    PUBLISHED,
-    WeightRule,
-    WeightState,
-    combine,
-    continued_weights,
-)
+from warning.forecasting.standing import Standing
+from warning.forecasting.weights import PUBLISHED, WeightRule, WeightState, combine, continued_weights
 
-FRESH_DAYS: Final = 3
 _BANDS_AT_ONCE: Final = 16
 _LEADS: Final = np.arange(1, HORIZON_DAYS + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """One dam to go on with. `series` holds at least what `context_start` asks for, and all of the record
-    where a block of eight weeks began since the standing whose ridge is not in `fits`.
+    """One dam to go on with: what came of each day since the standing's, which is day 0.
 
-    `rows` are its issue rows since the standing, `networks_z` (N, 7) the networks' answers there.
+    `z` (days, 7, experts) are the answers on the days that a forecast is issued on, of which `last` is the
+    newest, `base` and `truth` (days,) the values as known on the day itself, `unseen` (days,) says whether
+    the inputs lay beyond what was seen before. NaN is none.
     """
 
-    series: ReadingSeries
     scale: SiteScale
     bounds: Bounds | None
     standing: Standing
-    rows: IndexArray
-    networks_z: Mapping[str, FloatArray]
-    fits: RidgeFits
-
-
-def issue_rows_since(series: ReadingSeries, scale: SiteScale, standing: Standing) -> IndexArray:
-    """Return the rows that forecasts are issued on since the standing's day."""
-    rows: IndexArray = np.flatnonzero(series.reported(scale.variable))
-    return rows[rows >= series.row(standing.day)]
-
-
-def holds(series: ReadingSeries, scale: SiteScale, day: date, mark: str) -> bool:
-    """Say whether a standing of `day` with this fingerprint is of this past, and readings followed."""
-    last = series.last_reported_row(scale.variable)
-    return last is not None and last >= series.row(day) and fingerprint(series, day) == mark
-
-
-def readings_since(series: ReadingSeries, scale: SiteScale, day: date, refits_known: bool) -> ReadingSeries:
-    """Return what of a record a standing of `day` that holds needs beside it.
-
-    That is ten years more where the ridge was to be refitted since; with `refits_known` only where that
-    was so lately that hardly anyone has done it.
-    """
-    last = series.last_day.toordinal()
-    newest = int(block_starts(scale, np.array([last]))[0])
-    unknown = newest > day.toordinal() and (newest > last - FRESH_DAYS or not refits_known)
-    return from_row(series, context_start(series, day - timedelta(LONGEST_MEMORY_DAYS if unknown else 0)))
-
-
-def fits_needed(series: ReadingSeries, scale: SiteScale, standing: Standing, rows: IndexArray) -> list[int]:
-    """Return the ordinals of the blocks that began after the standing's day and that `rows` lie in."""
-    starts = block_starts(scale, rows + series.first_day.toordinal())
-    return [int(start) for start in np.unique(starts) if start > standing.day.toordinal()]
-
-
-def ridge_fits(
-    series: ReadingSeries,
-    scale: SiteScale,
-    standing: Standing,
-    needed: Sequence[int],
-    known: Mapping[int, FloatArray | None],
-) -> RidgeFits:
-    """Return the ridge as fitted up to the standing, and anew for each block of `needed` not in `known`."""
-    block = int(block_starts(scale, np.array([standing.day.toordinal()]))[0])
-    again: dict[int, FloatArray | None] = {block: _or_none(standing.again)}
-    origin = series.first_day.toordinal()
-    for start in needed:
-        again[start] = known[start] if start in known else coefficients_before(series, scale, start - origin)
-    return RidgeFits(_or_none(standing.once), again)
+    last: int
+    z: FloatArray
+    base: FloatArray
+    truth: FloatArray
+    unseen: BoolArray
 
 
 def resumed(dams: Sequence[Resumption], rule: WeightRule) -> list[PoolResult]:
-    """Return the forecast of each dam's newest issue row, as `operational` with `last_only` makes it.
+    """Return the forecast of each dam's newest issue day, as `operational` with `last_only` makes it.
 
-    All dams have the same experts. Raises ForecastError for a dam without an issue row.
+    All dams have the same experts.
     """
     days = _Days.of(dams)
     weights = _weights(days, [dam.standing.pool for dam in dams], days.experts, rule)
@@ -159,8 +98,8 @@ def _results(
         kept = inside(quantiles[own], base[own], dam.bounds)
         results.append(
             PoolResult(
-                first_day=dam.series.first_day,
-                rows=dam.rows[-1:],
+                first_day=dam.standing.day,
+                rows=days.last[own],
                 base=base[own],
                 experts={name: issued[own, :, e] for e, name in enumerate(days.names)},
                 ensemble=ensemble[own],
@@ -177,9 +116,8 @@ def _results(
 
 def _unseen(dams: Sequence[Resumption]) -> tuple[BoolArray, IndexArray]:
     """Whether each dam's newest inputs lie beyond what was seen, and on how many days they did before."""
-    found = [out_of_range(dam.series, dam.scale, dam.rows) for dam in dams]
-    before = [dam.standing.unseen + int(own[:-1].sum()) for dam, own in zip(dams, found, strict=True)]
-    return np.array([own[-1] for own in found]), np.minimum(before, UNSEEN_DAYS)
+    before = [dam.standing.unseen + int(dam.unseen[: dam.last].sum()) for dam in dams]
+    return np.array([dam.unseen[dam.last] for dam in dams]), np.minimum(before, UNSEEN_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,24 +132,18 @@ class _Days:
 
     @classmethod
     def of(cls, dams: Sequence[Resumption]) -> _Days:
-        firsts = [dam.series.row(dam.standing.day) for dam in dams]
-        length = max(len(dam.series) - first for dam, first in zip(dams, firsts, strict=True))
+        length = max(len(dam.base) for dam in dams)
         names = dams[0].standing.experts
-        experts = np.full((len(dams), HORIZON_DAYS + length, HORIZON_DAYS, len(names)), np.nan)
+        z = np.full((len(dams), length, HORIZON_DAYS, len(names)), np.nan)
         base, truth = np.full((2, len(dams), length), np.nan)
-        last = np.zeros(len(dams), np.intp)
-        for i, (dam, first) in enumerate(zip(dams, firsts, strict=True)):
-            if dam.rows.size == 0 or dam.standing.experts != names:
-                raise ForecastError("a standing without a reading since, or with other experts")
-            series, scale, rows = dam.series, dam.scale, dam.rows - first
-            base[i, rows] = base_values(series, scale.variable, dam.rows)
-            answers = {n: z_to_values(z, base[i, rows], scale) for n, z in dam.networks_z.items()}
-            answers |= cheap_experts_from(dam.fits, series, scale, dam.rows)
-            experts[i, :HORIZON_DAYS] = dam.standing.pending
-            experts[i, HORIZON_DAYS + rows] = np.stack([answers[name] for name in names], axis=2)
-            truth[i, : len(series) - first] = series.trusted_at_once(scale.variable)[first:]
-            last[i] = rows[-1]
-        return cls(names, experts, base, truth, last)
+        for i, dam in enumerate(dams):
+            days = len(dam.base)
+            z[i, :days], base[i, :days], truth[i, :days] = dam.z, dam.base, dam.truth
+        units = np.stack([lead_scale(dam.scale) for dam in dams])
+        since = base[:, :, None, None] + z * units[:, None, :, None]
+        pending = np.stack([dam.standing.pending for dam in dams])
+        experts = np.concatenate([pending, since], axis=1)
+        return cls(names, experts, base, truth, np.array([dam.last for dam in dams]))
 
 
 def _weights(days: _Days, states: Sequence[WeightState], experts: FloatArray, rule: WeightRule) -> FloatArray:
@@ -343,7 +275,3 @@ def _skill(days: _Days, standings: Sequence[Standing], pooled: FloatArray) -> Fl
         (past * (before >= first_week)[:, :, None, None]).sum(axis=1)
         + (losses * counted[:, :, None, None]).sum(axis=1)
     )
-
-
-def _or_none(coefficients: FloatArray) -> FloatArray | None:
-    return coefficients if len(coefficients) else None

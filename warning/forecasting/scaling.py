@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -11,6 +12,7 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import FloatArray, IndexArray, Variable
 from warning.errors import ForecastError
+from warning.forecasting.joined import AnyScale, ordinals_of
 from warning.forecasting.known import known_column
 from warning.forecasting.model import SiteScale
 
@@ -58,15 +60,15 @@ def fit_scale(series: ReadingSeries, variable: Variable, end: date) -> SiteScale
     )
 
 
-def lead_scale(scale: SiteScale) -> FloatArray:
-    """Return the unit of z for each lead (7,), in the variable's unit."""
+def lead_scale(scale: AnyScale) -> FloatArray:
+    """Return the unit of z for each lead (7,), or (rows, 7), in the variable's unit."""
     unit: FloatArray = scale.daily_change * np.sqrt(np.arange(1, HORIZON_DAYS + 1))
     return unit
 
 
-def day_angle(series: ReadingSeries, rows: IndexArray) -> FloatArray:
-    """Return the day of the year of each row as an angle."""
-    days = (rows + series.first_day.toordinal()) % _YEAR_DAYS
+def day_angle(ordinals: IndexArray) -> FloatArray:
+    """Return the day of the year of each day as an angle."""
+    days = ordinals % _YEAR_DAYS
     return np.asarray(2 * np.pi * days / _YEAR_DAYS, dtype=np.float64)
 
 
@@ -75,10 +77,11 @@ def season_basis(angle: FloatArray) -> tuple[FloatArray, ...]:
     return np.ones(angle.shape), np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)
 
 
-def seasonal_change(scale: SiteScale, angle: FloatArray) -> FloatArray:
+def seasonal_change(scale: AnyScale, angle: FloatArray) -> FloatArray:
     """Return the usual daily change at `angle`, in daily changes."""
     change: FloatArray = np.zeros(angle.shape)
-    for share, wave in zip(scale.season, season_basis(angle), strict=True):
+    shares: Sequence[float | FloatArray] = scale.season
+    for share, wave in zip(shares, season_basis(angle), strict=True):
         change += share * wave
     return change
 
@@ -189,7 +192,7 @@ def _reweighted(
 def _season(series: ReadingSeries, change: FloatArray) -> tuple[float, ...]:
     """Harmonics of the change through the year, shrunk towards none where the record is short."""
     rows = np.flatnonzero(np.isfinite(change))
-    basis = np.column_stack(season_basis(day_angle(series, rows)))
+    basis = np.column_stack(season_basis(day_angle(ordinals_of(series, rows))))
     target = np.clip(change[rows], -10.0, 10.0)
     prior = _SEASON_PRIOR_DAYS * np.eye(basis.shape[1])
     share = np.linalg.solve(basis.T @ basis + prior, basis.T @ target)
