@@ -130,6 +130,16 @@ class BacktestReport:
         reference = math.fsum(theirs for _, theirs in pairs)
         return math.fsum(ours for ours, _ in pairs) / reference if reference > 0 else math.nan
 
+    def brier_below_persistence(self, lead_days: int) -> tuple[int, int]:
+        """At how many dams the Brier score is below persistence's, of how many where persistence ever erred.
+
+        The mean is ruled by dams that stand at a high value for weeks; this counts each dam once.
+        """
+        dams = [(dam.brier[lead_days - 1], dam.persistence_brier[lead_days - 1]) for dam in self.dams]
+        return sum(ours < theirs for ours, theirs in dams if theirs > 0), sum(
+            theirs > 0 for _, theirs in dams
+        )
+
     def reliability(self) -> tuple[ReliabilityRow, ...]:
         """The probability of a high value against how often one came, over all dams and leads."""
         return merged_reliability([dam.reliability for dam in self.dams])

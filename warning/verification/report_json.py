@@ -45,6 +45,10 @@ def _plain(report: BacktestReport) -> dict[str, Any]:
         },
         "brier_above_95_quantile": _by_lead(report.brier),
         "brier_ratio_to_persistence_above_95_quantile": _by_lead(report.brier_ratio),
+        "dams_with_brier_below_persistence": {
+            str(lead): dict(zip(("dams", "of"), report.brier_below_persistence(lead), strict=True))
+            for lead in LEADS
+        },
         "reliability_above_95_quantile": [asdict(row) for row in report.reliability()],
         "dams": [_plain_dam(dam) for dam in report.dams],
         "skipped": dict(report.skipped),

@@ -124,6 +124,8 @@ def _high_days(report: BacktestReport) -> Iterator[str]:
     brier = all_and_by_lead(report.brier)
     yield _row("Brier score", [f"{score:.4f}" if math.isfinite(score) else "-" for score in brier])
     yield _row("Brier / Brier(pers.)", all_and_by_lead(report.brier_ratio))
+    better = [report.brier_below_persistence(lead) for lead in LEADS]
+    yield _row("dams below persistence", ["", *(f"{below}/{of}" for below, of in better)])
     yield _row("probability", ["count", "mean", "came"])
     for row in report.reliability():
         name = f"{row.lower:.1f} to {row.upper:.1f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -115,6 +116,16 @@ def test_losses_are_shares_of_persistences_error_and_geometric_means_over_dams()
     assert found.below(0.3) == pytest.approx(0.3)
     assert found.brier(2) == pytest.approx(0.02)
     assert found.brier_ratio() == pytest.approx(0.5)
+    assert found.brier_below_persistence(1) == (len(found.dams), len(found.dams))
+
+
+def test_a_dam_where_persistence_never_erred_is_not_counted_by_its_brier_score() -> None:
+    calm = replace(dam("calm", (0.5,) * 7), brier=(0.01,) * 7, persistence_brier=(0.0,) * 7)
+    unknown = replace(dam("unknown", (0.5,) * 7), brier=(math.nan,) * 7, persistence_brier=(math.nan,) * 7)
+    found = report(dam("alder", (0.5,) * 7), calm, unknown)
+    assert found.brier_below_persistence(1) == (1, 1)
+    assert "dams below persistence" in report_text(found)
+    assert json.loads(report_json(found))["dams_with_brier_below_persistence"]["7"] == {"dams": 1, "of": 1}
 
 
 def test_every_level_is_in_the_text_and_the_json() -> None:
