@@ -39,7 +39,7 @@ from warning.sources.influx_exchange import (
     unpack_settings,
     write_answer,
 )
-from warning.sources.influx_settings import Daily, DamMapping, FieldMapping, InfluxSettings
+from warning.sources.influx_settings import Daily, DamMapping, FieldMapping, InfluxSettings, OutlookMapping
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "s3cret-t0ken-nobody-may-see"
@@ -162,6 +162,9 @@ def test_every_setting_crosses_to_the_child_as_it_is() -> None:
         proxy="http://a:b@proxy:3128",
         read_timeout_s=0.1,
         retries=7,
+        outlook=OutlookMapping(
+            measurement="o", issued_tag="i", fields={RAIN: FieldMapping(field="r", factor=25.4)}
+        ),
     )
     assert unpack_settings(pack_settings(whole, ["upper", "lower", "dry"])) == whole
     assert [dam.reservoir_id for dam in unpack_settings(pack_settings(whole, ["dry"])).dams] == ["dry"]
