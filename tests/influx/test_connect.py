@@ -182,3 +182,19 @@ def test_a_folder_of_files_is_looked_at_in_the_same_way(
     assert f"oroville: newest level_m {today - timedelta(days=1)}\n" in text
     assert "folsom: no readings · TROUBLE: " in text
     assert "no dam is configured for: shasta" in text
+
+
+def test_a_field_of_outlooks_that_nobody_writes_is_named(
+    check: Check, influxd: InfluxServer, database: str
+) -> None:
+    outlook = '\n[source.outlook.rain_mm]\nfield = "rain"\nunit = "mm"\n'
+    influxd.put(database, points("oroville", range(30)))
+    status, text = check("oroville", more=outlook)
+    assert status == 1, text
+    assert "the field 'rain' of forecast rain does not exist; 'outlook' holds nothing there" in text
+    influxd.put(database, f"outlook,dam=oroville,issued_on=2024-05-02 rain=1 {NOW_NS}")
+    status, text = check("oroville", more=outlook)
+    assert status == 0, text
+    assert (
+        'forecast rain: field "rain" in mm of outlook, issued on the day that its tag issued_on says' in text
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from warning.config.configuration import InfluxdbSource, StoredField
+from warning.config.configuration import InfluxdbSource, OutlookFields, StoredField
 from warning.config.loading import load_configuration, load_service
 from warning.config.problems import InvalidConfigurationError
 from warning.config.summary import summary
@@ -86,6 +86,65 @@ def test_a_day_has_the_last_level_the_mean_flow_and_the_highest_rain_unless_said
 def test_a_dam_may_have_a_tag_of_its_own(folder: Path) -> None:
     replace_in(folder / "reservoirs.toml", "limits =", 'source_tag = "ORO"\nlimits =')
     assert source_of(folder).tags == {"oroville": "ORO"}
+
+
+OUTLOOK = '[source.outlook.rain_mm]\nfield = "p"\nunit = "in"\n\n[schedule]'
+
+
+def test_outlooks_have_names_of_their_own_unless_said(folder: Path) -> None:
+    assert source_of(folder).outlook is None
+    replace_in(folder / "warning.toml", "[schedule]", OUTLOOK)
+    rain = {Variable.RAIN_MM: StoredField(field="p", unit="in", daily="last")}
+    expected = OutlookFields(measurement="outlook", issued_tag="issued_on", fields=rain)
+    assert source_of(folder).outlook == expected
+    said = '[source.outlook]\nmeasurement = "gfs"\nissued_tag = "run"\n' + OUTLOOK
+    replace_in(folder / "warning.toml", OUTLOOK, said)
+    assert source_of(folder).outlook == OutlookFields(measurement="gfs", issued_tag="run", fields=rain)
+
+
+def test_the_summary_says_where_outlooks_come_from(folder: Path) -> None:
+    path = folder / "warning.toml"
+    replace_in(path, "[schedule]", OUTLOOK)
+    assert 'forecast rain: field "p" in in of outlook' in summary(load_configuration(folder, ENVIRONMENT))
+    replace_in(path, OUTLOOK, '[forecast]\noutlook_folder = "outlooks"\n\n[schedule]')
+    text = summary(load_configuration(folder, ENVIRONMENT))
+    assert f"forecast rain and planned release: files in {folder / 'outlooks'}" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "found"),
+    [
+        ("[source.outlook]", "source.outlook", "no field"),
+        ('measurement = "reservoir"', "source.outlook.measurement", "where the readings are"),
+        ('measurement = "dam_forecast"', "source.outlook.measurement", "where forecasts are written back"),
+        ('issued_tag = "dam"', "source.outlook.issued_tag", "which is dam_tag"),
+        ('rain_mm = { field = "p", unit = "m3/s" }', "source.outlook.rain_mm.unit", '"m3/s"'),
+        ('rain_mm = { field = "p", unit = "mm", daily = "max" }', "source.outlook.rain_mm.daily", "unknown"),
+        ('level_m = { field = "p", unit = "m" }', "source.outlook.level_m", "unknown key"),
+    ],
+)
+def test_a_mistake_about_outlooks_is_refused_at_its_key(
+    folder: Path, written: str, key: str, found: str
+) -> None:
+    sound = (
+        ""
+        if "rain_mm" in written or written == "[source.outlook]"
+        else ('outflow_m3s = { field = "q", unit = "cfs" }\n')
+    )
+    table = "" if written == "[source.outlook]" else "[source.outlook]\n"
+    replace_in(folder / "warning.toml", "[schedule]", f"{table}{written}\n{sound}[schedule]")
+    with pytest.raises(InvalidConfigurationError) as caught:
+        load_configuration(folder, ENVIRONMENT)
+    (problem,) = caught.value.problems
+    assert problem.key == key
+    assert found in problem.found
+
+
+def test_a_folder_of_outlooks_beside_those_on_the_server_is_refused(folder: Path) -> None:
+    both = '[forecast]\noutlook_folder = "outlooks"\n\n' + OUTLOOK
+    replace_in(folder / "warning.toml", "[schedule]", both)
+    with pytest.raises(InvalidConfigurationError, match=r"forecast\.outlook_folder"):
+        load_configuration(folder, ENVIRONMENT)
 
 
 def test_no_secret_is_shown(folder: Path) -> None:
