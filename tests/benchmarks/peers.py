@@ -366,7 +366,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=42, help="forecast every Nth issue day (default: 42)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS, help="default: both")
     parser.add_argument("--jobs", type=int, default=2, help="processes for AutoARIMA (default: 2)")
-    parser.add_argument("--steps", type=int, default=1000, help="most training steps of NHITS")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of NHITS (default: 1000)")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep the peers' answers, or reuse them")
     options = parser.parse_args()
     ours = read_ours(options.forecasts)
