@@ -8,6 +8,10 @@ Its standing is that of a month ago. Three calls are measured: the first with th
 all days since the standing; that of the next day; and that of some dams without standings, whose whole past
 is replayed, as for every dam before there were standings. Then the refit alone, of the dams whose block of
 eight weeks begins on one day.
+
+Of each call: seconds, processor seconds of this process and its children together, and the most memory
+that all of them had together (shared pages counted once), with what was held before the call: the records
+of every dam, 66 kB each here, are the caller's and are counted too.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,8 +62,12 @@ class Prototype:
 
 
 def cut(series: ReadingSeries, days: int) -> ReadingSeries:
-    parts = [{v: c[:days] for v, c in p.items()} for p in (series.values, series.at_once, series.settled)]
-    return ReadingSeries(series.first_day, *parts)
+    return ReadingSeries(
+        series.first_day,
+        {variable: column[:days] for variable, column in series.values.items()},
+        {variable: column[:days] for variable, column in series.at_once.items()},
+        {variable: column[:days] for variable, column in series.settled.items()},
+    )
 
 
 def train(folder: Path) -> tuple[Model, list[Prototype]]:
@@ -100,28 +108,35 @@ def train(folder: Path) -> tuple[Model, list[Prototype]]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call took; memory is that of this process and of its children at the worst moment, together."""
+    """What a call took. Memory is that of this process and its children together, shared pages counted once.
 
+    `held_mib` was held before the call: above all the records and the model.
+    """
+
+    dams: int
     wall_s: float
     cpu_s: float
-    own_mib: float
-    children_mib: float
+    peak_mib: float
+    held_mib: float
 
     def __str__(self) -> str:
         return (
-            f"{self.wall_s:8.1f} s  {self.cpu_s:8.1f} CPU s  "
-            f"{self.own_mib:6.0f} MiB here + {self.children_mib:6.0f} MiB in the child"
+            f"{self.wall_s:7.1f} s  {self.cpu_s:7.1f} CPU s ({1000 * self.cpu_s / self.dams:6.2f} ms a dam)  "
+            f"{self.peak_mib:6.0f} MiB at most, {self.held_mib:6.0f} MiB before"
         )
 
 
 class Watch:
-    """Measures what happens inside the context; samples the memory twice a second."""
+    """Measures what happens inside the context; samples the memory four times a second."""
+
+    def __init__(self, dams: int) -> None:
+        self._dams = dams
 
     def __enter__(self) -> Watch:
-        self._begin = time.perf_counter(), _cpu_s()
-        self._own = self._children = 0.0
+        self._held = self._peak = _family_mib(os.getpid())
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample)
+        self._begin = time.perf_counter(), _cpu_s()
         self._thread.start()
         return self
 
@@ -129,13 +144,11 @@ class Watch:
         wall_s, cpu_s = time.perf_counter() - self._begin[0], _cpu_s() - self._begin[1]
         self._done.set()
         self._thread.join()
-        self.cost = Cost(wall_s, cpu_s, self._own, self._children)
+        self.cost = Cost(self._dams, wall_s, cpu_s, self._peak, self._held)
 
     def _sample(self) -> None:
-        while not self._done.wait(0.5):
-            found = dict(_family(os.getpid()))
-            self._own = max(self._own, found.pop(os.getpid(), 0.0))
-            self._children = max(self._children, sum(found.values()))
+        while not self._done.wait(0.25):
+            self._peak = max(self._peak, _family_mib(os.getpid()))
 
 
 def _cpu_s() -> float:
@@ -143,22 +156,22 @@ def _cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _family(ancestor: int) -> Iterator[tuple[int, float]]:
-    """Resident memory in MiB of a process and of all that descend from it."""
-    parents, memory = {}, {}
-    for path in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
-        except OSError:
-            continue
-        parents[int(fields["Pid"])] = int(fields["PPid"])
-        memory[int(fields["Pid"])] = int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
+def _family_mib(ancestor: int) -> float:
+    """Memory in MiB of a process and of all that descend from it: their proportional set sizes."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    total = 0.0
     for pid in parents:
         line = pid
         while line not in (ancestor, 0):
             line = parents.get(line, 0)
         if line == ancestor:
-            yield pid, memory[pid]
+            with suppress(OSError):
+                fields = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                total += sum(int(one.split()[1]) for one in fields if one.startswith("Pss:")) / 1024
+    return total
 
 
 def fleet_of(prototypes: list[Prototype], size: int) -> dict[str, Prototype]:
@@ -179,13 +192,17 @@ def requests(fleet: dict[str, Prototype], days: int) -> dict[str, ForecastReques
 
 
 def _copied(series: ReadingSeries) -> ReadingSeries:
-    parts = [{v: c.copy() for v, c in p.items()} for p in (series.values, series.at_once, series.settled)]
-    return ReadingSeries(series.first_day, *parts)
+    return ReadingSeries(
+        series.first_day,
+        {variable: column.copy() for variable, column in series.values.items()},
+        {variable: column.copy() for variable, column in series.at_once.items()},
+        {variable: column.copy() for variable, column in series.settled.items()},
+    )
 
 
 def call(registry: Registry, asked: dict[str, ForecastRequest]) -> Cost:
     forecaster = Forecaster(registry, ForecasterSettings(device="cpu", time_limit_s=7200))
-    with Watch() as watch:
+    with Watch(len(asked)) as watch:
         answer = forecaster(asked, NOW)
     pooled = sum(forecast.method == "pool" for forecast in answer.forecasts.values())
     assert pooled == len(asked), (pooled, answer.findings[:3])
@@ -225,7 +242,7 @@ def main() -> int:
             print(f"{size:7d} dams, first call:            {first}", flush=True)
             daily = call(registry, requests(fleet, DAYS + 1))
             ratio = (whole.cpu_s / SAMPLE) / (daily.cpu_s / size)
-            print(f"{size:7d} dams, next day:              {daily}; {ratio:.0f} times less CPU a dam")
+            print(f"{size:7d} dams, next day:              {daily}; a replay is {ratio:.0f} times the CPU")
             count, seconds = refit(fleet)
             print(
                 f"{size:7d} dams: standings {on_disk:.0f} MiB; {count} refits of one day {seconds:.1f} CPU s"

@@ -42,6 +42,7 @@ from warning.forecasting.weights import WeightRule
 
 Question = tuple[ReadingSeries, AnyScale, IndexArray]
 Predict = Callable[[Sequence[Question]], list[dict[str, FloatArray]]]
+DAMS_AT_ONCE: Final = 64  # for more together memory grows and speed does not
 _Z_STEPS: Final = 1e6  # z is rounded to six decimals
 _NO_ANSWER: Final = np.iinfo(np.int32).min
 _NO_NUMBER: Final = _NO_ANSWER + 1  # an answer, and for good
@@ -58,7 +59,9 @@ def forecast_batch(
     except _UNREADABLE as error:
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
     work = _Work(batch, standings, _remembered(batch.memory), predict, rule)
-    work.forecast([name for name in batch.sites if name in standings])
+    names = [name for name in batch.sites if name in standings]
+    for first in range(0, len(names), DAMS_AT_ONCE):
+        work.forecast(names[first : first + DAMS_AT_ONCE])
     if batch.memory is not None and work.new_memories:
         _remember(batch.memory, {**work.memories, **work.new_memories})
     return work.results, work.failures

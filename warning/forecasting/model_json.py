@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import date
 from math import isfinite
 from typing import Any
@@ -15,7 +15,7 @@ from warning.forecasting.model import NetworkSpec, SiteFit, SiteScale
 
 def scale_to_json(scale: SiteScale) -> dict[str, Any]:
     """Return `scale` as plain JSON values."""
-    plain = asdict(scale)
+    plain: dict[str, Any] = {field.name: getattr(scale, field.name) for field in fields(scale)}
     plain["variable"] = scale.variable.value
     for name in ("log_flow", "flow_gain", "greatest"):
         plain[name] = {Variable(variable).value: value for variable, value in plain[name].items()}
@@ -24,14 +24,14 @@ def scale_to_json(scale: SiteScale) -> dict[str, Any]:
 
 def scale_from_json(plain: Mapping[str, Any]) -> SiteScale:
     """Read what `scale_to_json` wrote; raises KeyError, TypeError or ValueError on anything else."""
-    fields = dict(plain)
-    fields["variable"] = Variable(plain["variable"])
-    fields["log_flow"] = {Variable(v): (float(c), float(s)) for v, (c, s) in plain["log_flow"].items()}
+    parts = dict(plain)
+    parts["variable"] = Variable(plain["variable"])
+    parts["log_flow"] = {Variable(v): (float(c), float(s)) for v, (c, s) in plain["log_flow"].items()}
     for name in ("flow_gain", "greatest"):
-        fields[name] = {Variable(variable): float(value) for variable, value in plain[name].items()}
+        parts[name] = {Variable(variable): float(value) for variable, value in plain[name].items()}
     for name in ("season", "traits"):
-        fields[name] = tuple(float(value) for value in plain[name])
-    return SiteScale(**fields)
+        parts[name] = tuple(float(value) for value in plain[name])
+    return SiteScale(**parts)
 
 
 def specs_to_json(specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ def ask_child(
 ) -> tuple[dict[str, Any], Arrays]:
     """Give the child a job and return its result; the job lies in a fresh folder inside `folder`.
 
+    `arrays` is empty afterwards.
+
     Raises ForecastError for a child that cannot start, runs out of time, ends with an error or by a
     signal, or leaves nothing readable.
     """
@@ -42,6 +44,7 @@ def ask_child(
         with tempfile.TemporaryDirectory(prefix="dam-warning-job-", dir=folder) as name:
             job = Path(name)
             write_folder(job, "job", plain, arrays)
+            arrays.clear()  # a large fleet's would take memory while the child works
             run_child(job, command=command, time_limit_s=time_limit_s, on_message=on_message)
             return read_folder(job, "result")
     except OSError as error:

@@ -24,9 +24,13 @@ class Sibling:
     """A worker at its job; leaving the context ends it."""
 
     def __init__(self, folder: Path, plain: Mapping[str, Any], arrays: Arrays) -> None:
-        """Start on a job that lies in a fresh folder inside `folder`; raises OSError where that fails."""
+        """Start on a job that lies in a fresh folder inside `folder`; raises OSError where that fails.
+
+        `arrays` is empty afterwards.
+        """
         self._folder = tempfile.TemporaryDirectory(prefix="sibling-", dir=folder)
         write_folder(Path(self._folder.name), "job", plain, arrays)
+        arrays.clear()  # a large fleet's would take memory while both work
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "warning.forecasting.worker", self._folder.name],
             stdin=subprocess.DEVNULL,

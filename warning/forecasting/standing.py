@@ -211,12 +211,13 @@ def write_standings(standings: Sequence[Standing]) -> bytes:
 
 def read_standings(file: StandingFile, wanted: Collection[str]) -> dict[str, Standing]:
     """Return the standings of the wanted dams; raises ForecastError where the file is not what it was."""
-    data = file.path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != file.sha256:
-        raise ForecastError(f"{file.path} is damaged: its SHA-256 is {found}, expected {file.sha256}")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        sets = unpack("standing", {key: arrays[key] for key in arrays.files})
+    with file.path.open("rb") as data:
+        found = hashlib.file_digest(data, "sha256").hexdigest()
+        if found != file.sha256:
+            raise ForecastError(f"{file.path} is damaged: its SHA-256 is {found}, expected {file.sha256}")
+        data.seek(0)
+        with np.load(data, allow_pickle=False) as arrays:
+            sets = unpack("standing", {key: arrays[key] for key in arrays.files})
     owners = zip(file.sites, sets, strict=True)
     return {name: from_arrays(file.experts, own) for name, own in owners if name in wanted}
 
