@@ -178,7 +178,7 @@ class Spy:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self.on_record: list[AlertKind] = []
+        self.on_record: list[str] = []
 
     def read(self, reservoir_ids: Sequence[str], last_day: date) -> FleetOutlooks:
         self.on_record = [alert.kind for alert in self._journal.recent_alerts(10)]

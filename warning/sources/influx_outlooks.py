@@ -94,7 +94,8 @@ class _Reading:
 
     def _troubles(self, anything: bool, absent: Sequence[str]) -> Iterator[str]:
         if absent:
-            yield f"{self._where} has no field {' or '.join(map(repr, absent))}; correct source.outlook"
+            names = " or ".join(map(repr, absent))
+            yield f"{self._where} has no field {names}; correct source.outlook, or see to what writes it"
         elif not anything:
             yield (
                 f"{self._where} holds no outlook of any dam since {self._settings.first_day}; see to what "

@@ -104,7 +104,7 @@ def _cells(line: str) -> Sequence[str]:
 
 def day_in(cell: str) -> date:
     """Return the day that is written YYYY-MM-DD; raises ValueError for anything else."""
-    if len(cell) != 10:  # fromisoformat alone would also take 20240101
+    if len(cell) != 10 or cell[4:8:3] != "--":  # fromisoformat alone would also take 20240101 and 2024-W01-1
         raise ValueError(f"{cell!r} is no date, expected YYYY-MM-DD")
     return date.fromisoformat(cell)
 

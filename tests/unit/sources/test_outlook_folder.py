@@ -117,6 +117,7 @@ def test_a_header_that_cannot_be_understood_is_refused_with_what_was_expected(
     [
         "2024-05-02,tomorrow,1,",
         "20240502,2024-05-03,1,",
+        "2024-W18-4,2024-05-03,1,",
         "2024-05-02,2024-05-03,wet,",
         "2024-05-02,2024-05-03,inf,",
         "2024-05-02,2024-05-03",
