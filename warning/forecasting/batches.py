@@ -25,6 +25,7 @@ from warning.forecasting.standing import Standing, from_arrays, to_arrays
 from warning.forecasting.weights import WeightRule
 
 _PARTS: Final = ("values", "at_once", "settled")
+_KEYS: Final = {(part, v): f"{part}.{v.value}" for part in (*_PARTS, "ahead") for v in Variable}
 RESULT_ARRAYS: Final = (
     "rows", "base", "ensemble", "weights", "pooled", "mean", "quantiles", "skill", "out_of_range",
 )  # fmt: skip
@@ -59,9 +60,9 @@ def pack_batches(batches: Sequence[Batch], arrays: Arrays) -> list[dict[str, Any
     series = [site.series for batch in batches for site in batch.sites.values()]
     sets = [
         {
-            f"{part}.{v.value}": column
+            _KEYS[part, variable]: column
             for part in (*_PARTS, "ahead")
-            for v, column in getattr(one, part).items()
+            for variable, column in getattr(one, part).items()
         }
         for one in series
     ]
@@ -188,8 +189,8 @@ def bounds_from_json(plain: list[float] | None) -> Bounds | None:
 def _site_to_json(site: SiteJob) -> dict[str, Any]:
     return {
         "first_day": site.series.first_day.isoformat(),
-        "variables": [variable.value for variable in site.series.values],
-        "ahead": [variable.value for variable in site.series.ahead],
+        "variables": list(site.series.values),
+        "ahead": list(site.series.ahead),
         "scale": scale_to_json(site.scale),
         "fit_end": site.fit_end.isoformat(),
         "bounds": bounds_to_json(site.bounds),
@@ -198,7 +199,7 @@ def _site_to_json(site: SiteJob) -> dict[str, Any]:
 
 def _site_from_json(plain: Mapping[str, Any], columns: Arrays) -> SiteJob:
     variables = [Variable(name) for name in plain["variables"]]
-    values, at_once, settled = ({v: columns[f"{part}.{v.value}"] for v in variables} for part in _PARTS)
+    values, at_once, settled = ({v: columns[_KEYS[part, v]] for v in variables} for part in _PARTS)
     ahead = {Variable(name): columns[f"ahead.{name}"] for name in plain["ahead"]}
     return SiteJob(
         series=ReadingSeries(date.fromisoformat(plain["first_day"]), values, at_once, settled, ahead),

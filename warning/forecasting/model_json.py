@@ -18,7 +18,7 @@ def scale_to_json(scale: SiteScale) -> dict[str, Any]:
     plain: dict[str, Any] = {field.name: getattr(scale, field.name) for field in fields(scale)}
     plain["variable"] = scale.variable.value
     for name in ("log_flow", "flow_gain", "greatest"):
-        plain[name] = {Variable(variable).value: value for variable, value in plain[name].items()}
+        plain[name] = {variable.value: value for variable, value in plain[name].items()}
     return plain
 
 
