@@ -8,7 +8,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warning.domain.ahead import OLDEST_DAYS, FleetOutlooks, Outlooks, ahead_of, knowing, words_ahead
+from warning.domain.ahead import (
+    OLDEST_DAYS,
+    FleetOutlooks,
+    Outlooks,
+    ahead_of,
+    knowing,
+    labelled,
+    words_ahead,
+)
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
@@ -105,5 +113,7 @@ def test_the_words_give_each_day_and_a_dash_where_nothing_is_known() -> None:
     ahead = ahead_of(outlooks(lines), series(), BOUNDS)
     (text,) = words_ahead(ahead, 9)
     assert text == "the forecast counts on rain that has not come yet, day by day: 1, 2, -, -, -, -, 7 mm"
+    assert labelled(text) == ("outlook", text)
+    assert labelled("the GPU failed")[0] == "degraded"
     assert words_ahead(ahead, 11) == ()
     assert outlooks(lines).valid[0] == np.datetime64(FIRST_DAY + timedelta(days=10))

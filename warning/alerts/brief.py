@@ -26,6 +26,7 @@ from warning.alerts.wording import (
     percent_text,
     skill_text,
 )
+from warning.domain.ahead import labelled
 from warning.domain.assessment import Evidence
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.reservoir import LevelThreshold, Reservoir
@@ -265,9 +266,9 @@ def _cautions(case: Case) -> tuple[str, ...]:
             texts.append(f"The newest usable reading is {age} days old.")
         if found.unwatched is not None and case.scene is not Scene.UNWATCHED:
             texts.append(f"This dam is unwatched as well: {found.unwatched}")
-        texts += [f"Degraded: {text}" for text in found.degraded]
+        texts += map(_remark, found.degraded)
     if forecast is not None:
-        texts += [f"Degraded: {text}" for text in forecast.degraded]
+        texts += map(_remark, forecast.degraded)
         if forecast.out_of_range and not (found and any("outside" in text for text in found.degraded)):
             texts.append("The readings lie outside what the model was trained on; the bands are widened.")
     elif case.scene in (*WARNING_SCENES, Scene.CLEAR) and not any("no forecast" in text for text in texts):
@@ -275,6 +276,11 @@ def _cautions(case: Case) -> tuple[str, ...]:
     if case.scene is not Scene.FINDING:
         texts += [f"Finding: {finding.message}" for finding in case.alert.findings]
     return tuple(dict.fromkeys(text for text in map(one_line, texts) if text))
+
+
+def _remark(text: str) -> str:
+    heading, remark = labelled(text)
+    return f"{heading.capitalize()}: {remark}"
 
 
 def _table(case: Case) -> OutlookTable | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from warning.cycle import Outcome
+from warning.domain.ahead import labelled
 from warning.domain.assessment import Assessment
 from warning.domain.variables import Variable
 from warning.domain.wording import quantity
@@ -22,7 +23,7 @@ def _lines(outcome: Outcome) -> list[str]:
         return [f"{reservoir.name}: COULD NOT BE JUDGED: {outcome.failure}"]
     lines = [f"{reservoir.name}: {_judgement(assessment, reservoir.forecast_variable)}"]
     lines += [f"    alert #{a.number} {a.kind.value}: {' '.join(a.reasons)}" for a in outcome.alerts]
-    lines += [f"    degraded: {text}" for text in assessment.degraded]
+    lines += [f"    {heading}: {text}" for heading, text in map(labelled, assessment.degraded)]
     lines += [f"    found: {finding.message}" for finding in outcome.findings]
     return lines
 

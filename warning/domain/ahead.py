@@ -24,6 +24,7 @@ OLDEST_DAYS: Final = 1
 MOST: Final = {Variable.RAIN_MM: 2000.0, Variable.OUTFLOW_M3S: 1e6}
 """More than has ever been measured anywhere in a day, for dams whose own limits say nothing."""
 WHAT: Final = {Variable.RAIN_MM: "rain", Variable.OUTFLOW_M3S: "release"}
+_COUNTS_ON: Final = "the forecast counts on "
 _SHOWN: Final = 3
 
 
@@ -197,13 +198,18 @@ def words_ahead(
     `issued` are the days of issue of what the newest row holds.
     """
     return tuple(
-        f"the forecast counts on {WHAT[variable]} that has not come yet"
+        f"{_COUNTS_ON}{WHAT[variable]} that has not come yet"
         f"{_of_day(issued, variable, table, row)}, day by day: "
         + ", ".join("-" if np.isnan(value) else f"{value:.4g}" for value in table[row])
         + f" {variable.unit}"
         for variable, table in ahead.items()
         if np.isfinite(table[row]).any()
     )
+
+
+def labelled(remark: str) -> tuple[str, str]:
+    """Return under which heading a remark on a forecast belongs: an outlook that was used degrades nothing."""
+    return ("outlook" if remark.startswith(_COUNTS_ON) else "degraded"), remark
 
 
 def _of_day(issued: Mapping[Variable, date] | None, variable: Variable, table: FloatArray, row: int) -> str:
