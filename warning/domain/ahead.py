@@ -208,7 +208,7 @@ def words_ahead(
 
 
 def labelled(remark: str) -> tuple[str, str]:
-    """Return under which heading a remark on a forecast belongs: an outlook that was used degrades nothing."""
+    """Return the heading that a remark on a forecast belongs under: a used outlook degrades nothing."""
     return ("outlook" if remark.startswith(_COUNTS_ON) else "degraded"), remark
 
 
