@@ -13,18 +13,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.variables import BoolArray, FloatArray, IndexArray
 from warning.forecasting.calibration import (
     DEFAULT_SCORES,
     FEWEST_SCORES,
+    LEVELS,
     LONGEST_MEMORY_DAYS,
     ScoreTable,
     Whole,
     likeness,
     raised,
-    ranked_levels,
     recency,
+    weighted_quantiles,
 )
 
 
@@ -91,8 +91,8 @@ class _Known:
         # what is not known yet must go, not get weight 0: interpolation would still look at it
         known = (age >= newest) & (age <= newest + LONGEST_MEMORY_DAYS)
         if not known.all():
-            sizes, table, age = _sums(known, sizes), table.taken(known), age[known]
-        recent = _RECENCY[age]
+            sizes, table = _sums(known, sizes), table.taken(known)
+        recent = _RECENCY.take(table.issued)
         weights = recent * likeness(np.repeat(issued.positions, sizes), table.positions)
         weights *= likeness(np.repeat(issued.spreads, sizes), table.spreads)
         return cls(table, sizes, recent, weights)
@@ -141,14 +141,10 @@ def _weighted_quantiles(
     sizes: IndexArray, ascending: NDArray[np.floating[Any]], weights: FloatArray
 ) -> FloatArray:
     """Weighted quantiles (K, levels) of each stretch; NaN of an empty one."""
-    levels = ranked_levels(np.maximum(_effective_sizes(weights, sizes), 1)[:, None])
-    quantiles = np.full(levels.shape, np.nan)
+    quantiles = np.full((sizes.size, LEVELS.size), np.nan)
     for k, (first, last) in enumerate(zip(*_ranges(sizes), strict=True)):
         if last > first:
-            own = weights[first:last]
-            cumulated = own.cumsum()
-            midpoints = (cumulated - 0.5 * own) / cumulated[-1]
-            quantiles[k] = np.interp(levels[k], midpoints, ascending[first:last])
+            quantiles[k] = weighted_quantiles(ascending[first:last], weights[first:last])
     return quantiles
 
 
@@ -174,5 +170,5 @@ def _ranges(sizes: IndexArray) -> tuple[IndexArray, IndexArray]:
     return ends - sizes, ends
 
 
-_RECENCY: Final = recency(-np.arange(LONGEST_MEMORY_DAYS + HORIZON_DAYS + 1))
-"""What a score counts by its age in days."""
+_RECENCY: Final = recency(np.arange(2**16 + LONGEST_MEMORY_DAYS))
+"""What a score counts by its issue row; a standing's are below 2**16."""

@@ -178,7 +178,7 @@ class LeadScores:
         weights = recent * near[known] * alike[known]
         if not _effective_size(weights) >= FEWEST_SCORES:
             weights = recent
-        found: FloatArray = mean + spread * _weighted_quantiles(self.scores[known], weights)
+        found: FloatArray = mean + spread * weighted_quantiles(self.scores[known], weights)
         return self._guarded(found, row, mean, spread)
 
     def _likeness(self, condition: str, kind: int) -> FloatArray:
@@ -202,7 +202,7 @@ class LeadScores:
         weights = self.recency[floods] * self.table.flood_share[floods]
         if not _effective_size(weights) >= FEWEST_SCORES:
             return quantiles
-        flooded = mean + spread * _weighted_quantiles(self.scores[floods], weights)
+        flooded = mean + spread * weighted_quantiles(self.scores[floods], weights)
         return raised(quantiles, flooded, low, high)
 
 
@@ -262,7 +262,7 @@ def _effective_size(weights: FloatArray) -> float:
     return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
-def _weighted_quantiles(ascending: FloatArray, weights: FloatArray) -> FloatArray:
+def weighted_quantiles(ascending: NDArray[np.floating[Any]], weights: FloatArray) -> FloatArray:
     """Return the weighted quantiles at `LEVELS`; for n equal weights the level α falls on rank α(n+1)."""
     cumulated = np.cumsum(weights)
     midpoints = (cumulated - 0.5 * weights) / cumulated[-1]
