@@ -324,24 +324,28 @@ def _fit(
 
 
 def lost_knowledge(like: torch.Tensor) -> torch.Tensor:
-    """Return the ways to lose part of what is known ahead (21, AHEAD_COUNT), 1 where it is kept.
+    """Return the ways to lose part of what is known ahead (42, AHEAD_COUNT), 1 where it is kept.
 
-    Rain, release or both, up to each lead; the three that keep all leads come last.
+    Rain, release or both, up to each lead, without the first and with it: an outlook of this morning says
+    nothing of the day that follows yesterday's reading. The three that keep all come last.
     """
     leads = torch.arange(AHEAD_COUNT) % HORIZON_DAYS
     kinds = torch.zeros(3, AHEAD_COUNT)
     kinds[0] = 1
     kinds[1, RAIN_COLUMNS] = 1
     kinds[2, RELEASE_COLUMNS] = 1
-    ways = [kinds * (leads < last) for last in range(1, HORIZON_DAYS + 1)]
+    ways = [
+        kinds * (leads >= first) * (leads < last) for first in (1, 0) for last in range(1, HORIZON_DAYS + 1)
+    ]
     return torch.cat(ways).to(like)
 
 
 def _ways(count: int, random: torch.Generator) -> torch.Tensor:
-    """Draw a way to lose knowledge for each of `count` examples; half of them keep all leads."""
+    """Draw a way to lose knowledge for each of `count` examples; half keep the last lead, most the first."""
     kind = torch.randint(3, (count,), generator=random)
     last = torch.randint(2 * HORIZON_DAYS, (count,), generator=random).clamp(max=HORIZON_DAYS - 1)
-    return 3 * last + kind
+    first = torch.randint(8, (count,), generator=random).clamp(max=1)
+    return 3 * (HORIZON_DAYS * first + last) + kind
 
 
 def _relative(wrong: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import torch
 
 from warning.domain.readings import AHEAD_VARIABLES, ReadingSeries
 from warning.domain.variables import Variable
@@ -19,7 +20,7 @@ from warning.forecasting.networks import load, predict_many, predict_z
 from warning.forecasting.pool import OPERATIONAL_RULE
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.standing import fingerprint, from_row
-from warning.forecasting.training import train
+from warning.forecasting.training import _ways, lost_knowledge, train
 from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingSettings
 
 LEVEL, RAIN, RELEASE = Variable.LEVEL_M, Variable.RAIN_MM, Variable.OUTFLOW_M3S
@@ -112,6 +113,18 @@ def test_many_dams_at_once_are_answered_with_their_outlooks(
     for dam, found in zip(dams, together, strict=True):
         for name, z in answers(trained, dam, split).items():
             np.testing.assert_array_equal(found[name], z)
+
+
+def test_training_loses_each_end_of_what_is_known_and_often_nothing() -> None:
+    lost = lost_knowledge(torch.zeros(1))
+    drawn = lost[_ways(20_000, torch.Generator().manual_seed(0))]
+    rain = drawn[:, RAIN_COLUMNS]
+    assert lost[-3:].sum(dim=1).tolist() == [AHEAD_COUNT, AHEAD_COUNT // 2, AHEAD_COUNT // 2]
+    assert (drawn.sum(dim=1) == AHEAD_COUNT).float().mean() > 0.1, "all is known at times"
+    assert (drawn.sum(dim=1) == 0).any(), "nothing is known at times"
+    told = rain[rain.any(dim=1)]
+    assert ((told[:, 0] == 0) & (told[:, 1] == 1)).any(), "an outlook may begin a day later"
+    assert ((told[:, 0] == 1) & (told[:, 6] == 0)).any(), "or end early"
 
 
 def test_what_is_not_known_is_zero_and_so_is_its_mask(series: ReadingSeries, split: SiteSplit) -> None:
