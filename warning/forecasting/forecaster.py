@@ -43,6 +43,7 @@ from warning.forecasting.split import OPERATION
 from warning.forecasting.weights import WeightRule
 
 LEAST_DAYS_FOR_NETWORKS: Final = 365
+MOST_WHOLE_RECORDS: Final = 1000  # at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,16 +218,16 @@ class _Ladder:
         return self._completed(answer, lambda names: replace(job, sites={n: sites[n] for n in sorted(names)}))
 
     def _completed(self, answer: ForecastAnswer, job: Callable[[set[str]], ForecastJob]) -> ForecastAnswer:
-        """Ask once more for the dams whose standing gave no forecast."""
-        left = {name for name in self._recent if name not in answer.results}
-        if not left:
-            return answer
+        """Ask once more for the dams whose standing gave no forecast, some at a time."""
+        left = sorted(self._recent - answer.results.keys())
+        results, failures = answer.results, answer.failures
         try:
-            second = self._climb(job(left))
+            for first in range(0, len(left), MOST_WHOLE_RECORDS):
+                second = self._climb(job({*left[first : first + MOST_WHOLE_RECORDS]}))
+                results, failures = {**results, **second.results}, {**failures, **second.failures}
         except ForecastError as error:
-            second = ForecastAnswer({}, dict.fromkeys(left, str(error)))
-        failures = {name: why for name, why in answer.failures.items() if name not in left}
-        return ForecastAnswer({**answer.results, **second.results}, {**failures, **second.failures})
+            failures = {**failures, **dict.fromkeys(self._recent - results.keys(), str(error))}
+        return ForecastAnswer(results, {n: why for n, why in failures.items() if n not in results})
 
     def _batches(self, names: set[str], whole: bool) -> tuple[Batch, ...]:
         """The dams of these names by the file of their standings, each with the readings needed beside it."""
@@ -354,10 +355,8 @@ def _ask(
     device: str,
     on_message: Callable[[Message], None] | None,
 ) -> ForecastAnswer:
-    plain, arrays = pack_forecast_job(job)
     answered = ask_child(
-        plain | {"device": device},
-        arrays,
+        *pack_forecast_job(replace(job, device=device)),
         command=settings.worker,
         time_limit_s=settings.time_limit_s,
         folder=settings.work_folder,
