@@ -10,6 +10,7 @@ import numpy as np
 
 from warning.domain.forecast import HORIZON_DAYS
 from warning.domain.readings import ReadingSeries
+from warning.domain.reservoir import Bounds
 from warning.domain.variables import FloatArray, IndexArray, Variable
 from warning.errors import ForecastError
 from warning.forecasting.joined import AnyScale, ordinals_of
@@ -58,6 +59,29 @@ def fit_scale(series: ReadingSeries, variable: Variable, end: date) -> SiteScale
         traits=_traits(change / typical, typical / float(np.ptp(believed))),
         greatest=_greatest(series, variable, known, rows),
     )
+
+
+def rough_scale(series: ReadingSeries, variable: Variable, bounds: Bounds | None) -> SiteScale:
+    """Return a scale from next to nothing: the mean change so far, else a hundredth of what is possible.
+
+    Raises ForecastError where no reading is believed, or nothing says how far the readings may move.
+    """
+    values = series.trusted_at_once(variable)
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        raise ForecastError(f"none of its readings of {variable} is believed")
+    changes = np.abs(np.diff(known))
+    low, high = float(known.min()), float(known.max())
+    if bounds is not None:
+        low, high = min(low, bounds.lower), max(high, bounds.upper)
+    typical = float(changes.mean()) if changes.any() else 0.01 * (high - low)
+    if not typical > 0:
+        raise ForecastError(
+            f"{known.size} equal readings of {variable} and no physical limits: nothing says how far "
+            "it may move; configure its limits"
+        )
+    greatest = {variable: max(float(changes.max(initial=0.0)), typical)}
+    return SiteScale(variable, typical, low, high + typical, log_flow={}, rain_mm=0.0, greatest=greatest)
 
 
 def lead_scale(scale: AnyScale) -> FloatArray:

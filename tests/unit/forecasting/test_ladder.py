@@ -18,6 +18,7 @@ from warning.domain.forecast import CNN_LSTM, LSTM_ENSEMBLE, POOL
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
+from warning.forecasting import forecaster
 from warning.forecasting.forecaster import (
     FleetForecast,
     Forecaster,
@@ -245,6 +246,21 @@ def test_without_any_model_the_cheap_experts_forecast_and_say_so(
     answer = ask(tmp_path / "nothing", fleet, now)
     assert_cheap(answer, fleet, "no model has been trained yet")
     assert kinds(answer) == [FindingKind.NO_MODEL]
+
+
+def test_a_large_fleet_without_networks_is_forecast_from_its_newest_days_alone(
+    tmp_path: Path, fleet: Fleet, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole past of ten thousand dams would take hours, and warnings with it."""
+    name = next(iter(fleet))
+    monkeypatch.setattr(forecaster, "SHORT_PAST_DAYS", 300)
+    whole = ask(tmp_path, fleet, now).forecasts[name]
+    monkeypatch.setattr(forecaster, "MOST_WHOLE_PASTS", len(fleet) - 1)
+    short = ask(tmp_path, fleet, now)
+    assert_cheap(short, fleet, "no model")
+    assert short.forecasts[name].basis_day == whole.basis_day
+    assert not np.array_equal(short.forecasts[name].mean, whole.mean)
+    assert np.abs(short.forecasts[name].mean - whole.mean).max() < np.ptp(whole.quantiles[-1])
 
 
 @pytest.mark.parametrize("days", [2, 20, 59, 100])
