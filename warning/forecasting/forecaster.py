@@ -311,8 +311,9 @@ class _Ladder:
             return None
 
     def _without_networks(self, reservoir_id: str, job: SiteJob) -> Forecast | None:
-        series, fit_end = job.series, job.fit_end
+        series, fit_end, degraded = job.series, job.fit_end, self._degraded(reservoir_id)
         if len(self._jobs) - len(self._results) > MOST_WHOLE_PASTS:
+            degraded = (*degraded, f"of so many dams only the newest {SHORT_PAST_DAYS} days were looked at")
             series = from_row(series, max(len(series) - SHORT_PAST_DAYS, 0))
             fit_end = max(fit_end, series.first_day)
         try:
@@ -325,7 +326,6 @@ class _Ladder:
                 bounds=job.bounds,
                 last_only=True,
             )
-            degraded = self._degraded(reservoir_id)
             return forecast_of(result, reservoir_id, self._now, None, degraded, method=CHEAP_POOL)
         except SITE_ERRORS as error:
             self._find(FindingKind.NO_FORECAST, reservoir_id, f"no forecast is possible: {error}")

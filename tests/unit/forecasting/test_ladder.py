@@ -258,6 +258,7 @@ def test_a_large_fleet_without_networks_is_forecast_from_its_newest_days_alone(
     monkeypatch.setattr(forecaster, "MOST_WHOLE_PASTS", len(fleet) - 1)
     short = ask(tmp_path, fleet, now)
     assert_cheap(short, fleet, "no model")
+    assert_cheap(short, fleet, "newest 300 days")
     assert short.forecasts[name].basis_day == whole.basis_day
     assert not np.array_equal(short.forecasts[name].mean, whole.mean)
     assert np.abs(short.forecasts[name].mean - whole.mean).max() < np.ptp(whole.quantiles[-1])
