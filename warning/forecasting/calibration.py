@@ -35,7 +35,7 @@ KIND_STEP: Final = 0.25  # of a width
 UNLIKE_SHARE: Final = 0.15  # what conditions quite unlike today's still count
 FEWEST_SCORES: Final = 20
 FLOOD_RANKS: Final = (0.85, 0.95)  # where the flood guard sets in, and where it is complete
-FLOOD_GUARD: Final = 0.5
+FLOOD_GUARD: Final = 0.25
 SHARE_STEPS: Final = 250
 DEFAULT_SCORES: Final = -2.0 * np.sign(LEVELS - 0.5) * np.log(1 - np.abs(2 * LEVELS - 1))
 """Scores of a wide Laplace distribution, for a dam without enough errors of its own."""
