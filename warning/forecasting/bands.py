@@ -23,8 +23,8 @@ from warning.forecasting.calibration import (
     Whole,
     likeness,
     raised,
+    ranked_levels,
     recency,
-    weighted_quantiles,
 )
 
 
@@ -86,10 +86,9 @@ class _Known:
 
     @classmethod
     def of(cls, issued: Issued, table: ScoreTable, sizes: IndexArray) -> _Known:
-        age = np.repeat(issued.rows, sizes) - table.issued
-        newest = np.repeat(issued.leads, sizes)
         # what is not known yet must go, not get weight 0: interpolation would still look at it
-        known = (age >= newest) & (age <= newest + LONGEST_MEMORY_DAYS)
+        age = np.repeat(issued.rows - issued.leads, sizes) - table.issued
+        known = (age >= 0) & (age <= LONGEST_MEMORY_DAYS)
         if not known.all():
             sizes, table = _sums(known, sizes), table.taken(known)
         recent = _RECENCY.take(table.issued)
@@ -125,7 +124,8 @@ def _merged(parts: Sequence[Weighted]) -> Weighted:
     sizes, scores, weights = parts[0]
     for more, newer, own in parts[1:]:
         at = np.empty(newer.size, np.intp)
-        for first, last, begin, end in zip(*_ranges(sizes), *_ranges(more), strict=True):
+        places = (*_ranges(sizes), *_ranges(more))
+        for first, last, begin, end in zip(*(place.tolist() for place in places), strict=True):
             at[begin:end] = first + scores[first:last].searchsorted(newer[begin:end], side="right")
         at += np.arange(newer.size)
         old = np.ones(scores.size + newer.size, np.bool_)
@@ -140,11 +140,27 @@ def _merged(parts: Sequence[Weighted]) -> Weighted:
 def _weighted_quantiles(
     sizes: IndexArray, ascending: NDArray[np.floating[Any]], weights: FloatArray
 ) -> FloatArray:
-    """Weighted quantiles (K, levels) of each stretch; NaN of an empty one."""
+    """`weighted_quantiles` (K, levels) of each stretch; NaN of an empty one."""
     quantiles = np.full((sizes.size, LEVELS.size), np.nan)
-    for k, (first, last) in enumerate(zip(*_ranges(sizes), strict=True)):
-        if last > first:
-            quantiles[k] = weighted_quantiles(ascending[first:last], weights[first:last])
+    some = sizes > 0
+    if not some.any():
+        return quantiles
+    begins, ends = _ranges(sizes)
+    cumulated = np.empty(weights.size)
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        np.add.accumulate(weights[begin:end], out=cumulated[begin:end])
+    first, last = begins[some, None], ends[some, None] - 1
+    middles = (cumulated - 0.5 * weights) / np.repeat(cumulated[last[:, 0]], sizes[some])
+    levels = ranked_levels(_effective_sizes(weights, sizes)[some, None])
+    # to be found in one search, the middles of stretch k lie between 2k and 2k + 1
+    shift = 2.0 * np.arange(len(levels))
+    places = (middles + np.repeat(shift, sizes[some])).searchsorted(levels + shift[:, None], side="right") - 1
+    below = np.clip(places, first, last)
+    above = np.minimum(below + 1, last)
+    gap = middles[above] - middles[below]
+    share = np.divide(levels - middles[below], gap, out=np.zeros(gap.shape), where=gap > 0)
+    low, high = ascending[below].astype(np.float64), ascending[above].astype(np.float64)
+    quantiles[some] = low + np.clip(share, 0, 1) * (high - low)
     return quantiles
 
 

@@ -1,7 +1,7 @@
 """The child's daily work: forecasts from standings, a file of dams at a time. No torch here.
 
-What the networks answered since the standing, and the ridges fitted since, are remembered in a file
-beside the model's; a day's answer is used again as long as no reading it looked at has changed.
+What the networks answered since the standing, the ridges fitted since, and what the days came to are
+remembered in a file beside the model's, and used again as long as no reading they looked at has changed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from warning.forecasting.joined import (
 )
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
 from warning.forecasting.ragged import Arrays, pack, unpack
-from warning.forecasting.resume import Resumption, resumed
+from warning.forecasting.resume import Reached, Resumption, in_its_unit, resumed
 from warning.forecasting.since import FRESH_DAYS, fits_needed, ridge_fits
 from warning.forecasting.standing import Standing, read_standings
-from warning.forecasting.weights import WeightRule
+from warning.forecasting.weights import WeightRule, WeightState
 
 Question = tuple[ReadingSeries, AnyScale, IndexArray]
 Predict = Callable[[Sequence[Question]], list[dict[str, FloatArray]]]
@@ -125,7 +125,10 @@ def go_on(dams: Mapping[str, Dam], predict: Predict, rule: WeightRule, whole: bo
         for (name, dam), part in zip(chosen.items(), own.parts(), strict=True):
             z = {network: values[part] for network, values in networks.items()} | own.cheap_z(dam, part)
             parts[name] = dam.resumption(z, own.unseen[part])
-    return dict(zip(parts, resumed(list(parts.values()), rule), strict=True)) if parts else {}
+    found = dict(zip(parts, resumed(list(parts.values()), rule), strict=True))
+    for name, (_, reached) in found.items():
+        dams[name].reached = reached
+    return {name: result for name, (result, _) in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ class Dam:
         self._z = np.full((days, HORIZON_DAYS, len(standing.experts)), _NO_ANSWER, np.int32)
         self._unseen = np.zeros(days, np.bool_)
         self._fits: dict[int, FloatArray | None] = {}
+        self.reached = Reached.by(standing)
 
     def look_at(
         self, marks: NDArray[np.uint64], reported: BoolArray, base: FloatArray, truth: FloatArray
@@ -212,6 +216,7 @@ class Dam:
         known = (self._z[issued] != _NO_ANSWER).all(axis=(1, 2)) & (issued < unchanged)
         self.asked: IndexArray = issued[~known]
         self.blocks = block_starts(self.site.scale, self.asked + self.standing.day.toordinal())
+        self._go_on_from(min([unchanged, self.last, *self.asked[:1].tolist()]))
 
     def _recall(self) -> int:
         """Take what is remembered, and return how many days since the standing look as they did then."""
@@ -232,6 +237,22 @@ class Dam:
             if start - origin <= unchanged:
                 self._fits[start] = fit
         return unchanged
+
+    def _go_on_from(self, latest: int) -> None:
+        """Go on from where the last forecast was, if that is not beyond the day `latest`."""
+        past, mark = self._remembered, _bytes(self.standing.mark)
+        if "reached" not in past or past["reached"][0] > latest or past["standing"].tobytes() != mark:
+            return
+        day = int(past["reached"][0])
+        before = slice(day - HORIZON_DAYS, day)
+        self.reached = Reached(
+            day,
+            WeightState(past["pool_weight"], past["pool_losses"]),
+            WeightState(past["published_weight"], past["published_losses"]),
+            in_its_unit(self.site.scale, self._base[before], _z_of(self._z[before])),
+            past["pooled"],
+            past["spread"],
+        )
 
     def can_refit(self) -> bool:
         """Say whether each ridge that is asked and not remembered can be fitted on the readings here."""
@@ -261,12 +282,14 @@ class Dam:
         )
         kept = np.where(sound, steps, np.where(final, _NO_NUMBER, _NO_ANSWER))
         self._z[self.asked], self._unseen[self.asked] = kept.astype(np.int32), unseen
-        z = np.where(self._z > _NO_NUMBER, self._z / _Z_STEPS, np.nan)
-        z[self.asked] = new
+        first = self.reached.day
+        z = _z_of(self._z[first:])
+        z[self.asked - first] = new
         return Resumption(
             self.site.scale,
             self.site.bounds,
             self.standing,
+            self.reached,
             self.last,
             z,
             self._base,
@@ -278,13 +301,37 @@ class Dam:
         """Return what to remember until tomorrow."""
         made = {start: fit for start, fit in self._fits.items() if fit is not None}
         shape = (0, *self.standing.again.shape)
-        return {
+        known: Arrays = {
             "marks": self._marks,
             "z": self._z,
             "unseen": self._unseen,
             "starts": np.array(list(made), np.int64),
             "fits": np.stack(list(made.values())) if made else np.empty(shape),
         }
+        return known | self._as_reached()
+
+    def _as_reached(self) -> Arrays:
+        reached = self.reached
+        if reached.day < HORIZON_DAYS:  # forecasts issued before the standing's day are still awaited
+            return {}
+        return {
+            "standing": np.frombuffer(_bytes(self.standing.mark), np.uint8),
+            "reached": np.array([reached.day]),
+            "pool_weight": reached.pool.weight,
+            "pool_losses": reached.pool.losses,
+            "published_weight": reached.published.weight,
+            "published_losses": reached.published.losses,
+            "pooled": reached.pooled,
+            "spread": reached.spread,
+        }
+
+
+def _bytes(mark: str) -> bytes:
+    return bytes.fromhex(mark)
+
+
+def _z_of(steps: NDArray[np.int32]) -> FloatArray:
+    return np.where(steps > _NO_NUMBER, steps / _Z_STEPS, np.nan)
 
 
 _LOOK_BACK_DAYS: Final = 60

@@ -2,7 +2,8 @@
 
 The result is that of `pool.operational` on the whole record. Arrays have the axes (dam, day, lead,
 expert); day 0 is each dam's standing's own, and the last seven days before it come first where a forecast
-issued there is still awaited.
+issued there is still awaited. What the days since came to is handed back, so that tomorrow's forecast
+need not live through them again.
 """
 
 from __future__ import annotations
@@ -37,21 +38,48 @@ from warning.forecasting.standing import Standing
 from warning.forecasting.weights import PUBLISHED, WeightRule, WeightState, combine, continued_weights
 
 _BANDS_AT_ONCE: Final = 16
+_UNSETTLED_DAYS: Final = 4
+"""The last days, which tomorrow lives through again: most late and corrected readings are of them."""
+_FEW_DAYS: Final = 10
 _LEADS: Final = np.arange(1, HORIZON_DAYS + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a dam's past has been lived through, and what it had come to: up to `day`, without it.
+
+    `pool` and `published` are where the two weight rules stood, `pending` (7, 7, experts) the forecasts
+    issued on the seven days before. `pooled` and `spread` (7 + day, 7) are those of all days from seven
+    before the standing on.
+    """
+
+    day: int
+    pool: WeightState
+    published: WeightState
+    pending: FloatArray
+    pooled: FloatArray
+    spread: FloatArray
+
+    @classmethod
+    def by(cls, standing: Standing) -> Reached:
+        """Return where the standing itself is."""
+        pooled, spread = standing.pooled, standing.spread
+        return cls(0, standing.pool, standing.published, standing.pending, pooled, spread)
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """One dam to go on with: what came of each day since the standing's, which is day 0.
 
-    `z` (days, 7, experts) are the answers on the days that a forecast is issued on, of which `last` is the
-    newest, `base` and `truth` (days,) the values as known on the day itself, `unseen` (days,) says whether
-    the inputs lay beyond what was seen before. NaN is none.
+    `z` (days, 7, experts) are the answers from the day `reached` on, on the days that a forecast is issued
+    on, of which `last` is the newest. `base` and `truth` (days,) are the values as known on the day itself,
+    `unseen` (days,) says whether the inputs lay beyond what was seen before, all from day 0 on. NaN is none.
     """
 
     scale: SiteScale
     bounds: Bounds | None
     standing: Standing
+    reached: Reached
     last: int
     z: FloatArray
     base: FloatArray
@@ -59,23 +87,62 @@ class Resumption:
     unseen: BoolArray
 
 
-def resumed(dams: Sequence[Resumption], rule: WeightRule) -> list[PoolResult]:
+def resumed(dams: Sequence[Resumption], rule: WeightRule) -> list[tuple[PoolResult, Reached]]:
     """Return the forecast of each dam's newest issue day, as `operational` with `last_only` makes it.
 
-    All dams have the same experts.
+    Beside it stands what to go on from tomorrow. All dams have the same experts.
     """
+    found: dict[int, tuple[PoolResult, Reached]] = {}
+    near = [i for i, dam in enumerate(dams) if len(dam.z) <= _FEW_DAYS]
+    far = [i for i, dam in enumerate(dams) if len(dam.z) > _FEW_DAYS]
+    for chosen in filter(None, (near, far)):  # apart, or one that is far behind would cost as much for all
+        found |= zip(chosen, _resumed_together([dams[i] for i in chosen], rule), strict=True)
+    return [found[i] for i in range(len(dams))]
+
+
+def _resumed_together(dams: Sequence[Resumption], rule: WeightRule) -> list[tuple[PoolResult, Reached]]:
     days = _Days.of(dams)
-    weights = _weights(days, [dam.standing.pool for dam in dams], days.experts, rule)
+    weights, pool = _weights(days, [dam.reached.pool for dam in dams], days.experts, rule)
     pooled, used = combine(days.experts[:, HORIZON_DAYS:], priors_of(days.names) * weights)
-    pooled = np.concatenate([np.stack([dam.standing.pooled for dam in dams]), pooled], axis=1)
     spread = _spread(days, dams, pooled)
+    newest = (np.arange(len(dams)), days.last - days.first)
     members = days.experts[..., : dams[0].standing.members]
     ensemble = np.full((len(dams), HORIZON_DAYS), np.nan)
+    published = WeightState(pool.weight[..., :0], pool.losses[..., :0])
     if members.shape[3]:
-        published = _weights(days, [dam.standing.published for dam in dams], members, PUBLISHED)
-        newest = (np.arange(len(dams)), days.last)
-        ensemble = combine(members[:, HORIZON_DAYS:][newest], published[newest])[0]
-    return _results(dams, days, pooled, spread, used, ensemble)
+        states = [dam.reached.published for dam in dams]
+        shares, published = _weights(days, states, members, PUBLISHED)
+        ensemble = combine(members[:, HORIZON_DAYS:][newest], shares[newest])[0]
+    pooled = _gone_on([dam.reached.pooled for dam in dams], days, pooled)
+    spread = _gone_on([dam.reached.spread for dam in dams], days, spread)
+    results = _results(dams, days, pooled, spread, used[newest], ensemble)
+    return list(zip(results, _reached(days, pool, published, pooled, spread), strict=True))
+
+
+def _gone_on(before: Sequence[FloatArray], days: _Days, since: FloatArray) -> FloatArray:
+    """What was reached and what came since (dam, day, 7), from seven days before the standings on."""
+    every = np.full((len(before), HORIZON_DAYS + days.base.shape[1], HORIZON_DAYS), np.nan)
+    for whole, past, own in zip(every, before, since, strict=True):
+        whole[: len(past)] = past
+        new = whole[len(past) : len(past) + len(own)]
+        new[:] = own[: len(new)]
+    return every
+
+
+def _reached(
+    days: _Days, pool: WeightState, published: WeightState, pooled: FloatArray, spread: FloatArray
+) -> list[Reached]:
+    return [
+        Reached(
+            int(first + stop),
+            WeightState(pool.weight[i], pool.losses[:, i]),
+            WeightState(published.weight[i], published.losses[:, i]),
+            days.experts[i, stop : stop + HORIZON_DAYS],
+            pooled[i, : HORIZON_DAYS + first + stop],
+            spread[i, : HORIZON_DAYS + first + stop],
+        )
+        for i, (first, stop) in enumerate(zip(days.first.tolist(), days.stops.tolist(), strict=True))
+    ]
 
 
 def _results(
@@ -90,8 +157,8 @@ def _results(
     unseen, before = _unseen(dams)
     quantiles = widened(_quantiles(days, dams, pooled, spread), newness_of(unseen, before))
     base, skill = days.base[every, days.last], _skill(days, [dam.standing for dam in dams], pooled)
-    issued = days.experts[every, HORIZON_DAYS + days.last]
-    pooled, used = pooled[every, HORIZON_DAYS + days.last], used[every, days.last]
+    issued = days.experts[every, HORIZON_DAYS + days.last - days.first]
+    pooled = pooled[every, HORIZON_DAYS + days.last]
     results = []
     for i, dam in enumerate(dams):
         own = slice(i, i + 1)
@@ -122,37 +189,60 @@ def _unseen(dams: Sequence[Resumption]) -> tuple[BoolArray, IndexArray]:
 
 @dataclass(frozen=True, slots=True)
 class _Days:
-    """What is seen since the standings: experts from seven days before, all else from the day itself on."""
+    """What is seen since the standings: `base` and `truth` (dam, day) from the standings' day on.
+
+    `experts` begin seven days before the day that each dam has reached, `first`; `last` is its newest issue
+    day, and `stops` says how many days on from `first` tomorrow's forecast goes on.
+    """
 
     names: tuple[str, ...]
     experts: FloatArray
     base: FloatArray
     truth: FloatArray
-    last: IndexArray  # each dam's newest issue day
+    first: IndexArray
+    last: IndexArray
+    stops: IndexArray
 
     @classmethod
     def of(cls, dams: Sequence[Resumption]) -> _Days:
-        length = max(len(dam.base) for dam in dams)
         names = dams[0].standing.experts
-        z = np.full((len(dams), length, HORIZON_DAYS, len(names)), np.nan)
+        ahead, length = max(len(dam.z) for dam in dams), max(len(dam.base) for dam in dams)
+        experts = np.full((len(dams), HORIZON_DAYS + ahead, HORIZON_DAYS, len(names)), np.nan)
         base, truth = np.full((2, len(dams), length), np.nan)
         for i, dam in enumerate(dams):
-            days = len(dam.base)
-            z[i, :days], base[i, :days], truth[i, :days] = dam.z, dam.base, dam.truth
-        units = np.stack([lead_scale(dam.scale) for dam in dams])
-        since = base[:, :, None, None] + z * units[:, None, :, None]
-        pending = np.stack([dam.standing.pending for dam in dams])
-        experts = np.concatenate([pending, since], axis=1)
-        return cls(names, experts, base, truth, np.array([dam.last for dam in dams]))
+            days, first = len(dam.base), dam.reached.day
+            base[i, :days], truth[i, :days] = dam.base, dam.truth
+            experts[i, :HORIZON_DAYS] = dam.reached.pending
+            experts[i, HORIZON_DAYS:][: len(dam.z)] = in_its_unit(dam.scale, dam.base[first:], dam.z)
+        first, last = np.array([(dam.reached.day, dam.last) for dam in dams]).T
+        return cls(
+            names, experts, base, truth, first, last, np.maximum(last + 1 - _UNSETTLED_DAYS - first, 0)
+        )
+
+    def since(self, values: FloatArray) -> FloatArray:
+        """Return the values (dam, day) from the days that are reached on; NaN beyond."""
+        days = self.first[:, None] + np.arange(self.experts.shape[1] - HORIZON_DAYS)
+        within = days < values.shape[1]
+        found = np.take_along_axis(values, np.where(within, days, 0), axis=1)
+        return np.where(within, found, np.nan)
 
 
-def _weights(days: _Days, states: Sequence[WeightState], experts: FloatArray, rule: WeightRule) -> FloatArray:
-    """The weights (dam, day, lead, expert) once the errors of each day are known."""
-    errors = _known_errors(experts, days.truth)
+def in_its_unit(scale: SiteScale, base: FloatArray, z: FloatArray) -> FloatArray:
+    """Return answers (days, 7, experts) as values of the dam's variable."""
+    values: FloatArray = base[:, None, None] + z * lead_scale(scale)[:, None]
+    return values
+
+
+def _weights(
+    days: _Days, states: Sequence[WeightState], experts: FloatArray, rule: WeightRule
+) -> tuple[FloatArray, WeightState]:
+    """The weights (dam, day, lead, expert) once the errors of each day are known; where the rule stops."""
+    errors = _known_errors(experts, days.since(days.truth))
     state = WeightState(
         np.stack([state.weight for state in states]), np.stack([state.losses for state in states], axis=1)
     )
-    return continued_weights(state, errors.swapaxes(0, 1), rule).swapaxes(0, 1)
+    weights, stopped = continued_weights(state, errors.swapaxes(0, 1), rule, days.stops)
+    return weights.swapaxes(0, 1), stopped
 
 
 def _known_errors(forecasts: FloatArray, truth: FloatArray) -> FloatArray:
@@ -166,12 +256,11 @@ def _known_errors(forecasts: FloatArray, truth: FloatArray) -> FloatArray:
 
 
 def _spread(days: _Days, dams: Sequence[Resumption], pooled: FloatArray) -> FloatArray:
-    """The spread (dam, day, lead) from seven days before on."""
+    """The spread (dam, day, lead) from the days that are reached on."""
     change = np.array([dam.scale.daily_change for dam in dams])
     restless = _restlessness(days.base, np.stack([dam.standing.restless for dam in dams]), change)
     cheap = days.experts[:, HORIZON_DAYS:, :, days.names.index(PERSISTENCE) :]
-    since = spread_of(cheap, pooled[:, HORIZON_DAYS:], restless, change[:, None])
-    return np.concatenate([np.stack([dam.standing.spread for dam in dams]), since], axis=1)
+    return spread_of(cheap, pooled, days.since(restless), change[:, None])
 
 
 def _restlessness(base: FloatArray, state: FloatArray, change: FloatArray) -> FloatArray:
@@ -262,7 +351,8 @@ def _scores_since(truth: FloatArray, pooled: FloatArray, spread: FloatArray) -> 
 
 def _skill(days: _Days, standings: Sequence[Standing], pooled: FloatArray) -> FloatArray:
     """MAE / MAE(persistence) per lead (dam, 7) as known on the newest issue days."""
-    persistence = days.experts[..., days.names.index(PERSISTENCE)]
+    base = np.concatenate([np.stack([standing.base for standing in standings]), days.base], axis=1)
+    persistence = np.broadcast_to(base[:, :, None], pooled.shape)
     errors = np.abs(_known_errors(np.stack([pooled, persistence], axis=3), days.truth))
     losses = np.where(np.isfinite(errors).all(axis=3, keepdims=True), errors, 0.0)
     begin = np.array([standing.day.toordinal() for standing in standings])[:, None]

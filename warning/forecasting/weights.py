@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from warning.domain.variables import FloatArray
+from warning.domain.variables import FloatArray, IndexArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def adaptive_weights(errors: FloatArray, rule: WeightRule) -> FloatArray:
 class WeightState:
     """Where a rule stands: w before (6) (leads, members), and the window's losses (window, leads, members).
 
-    The newest losses come first; NaN where a member had none. Both may have more axes before the leads.
+    The newest losses come first; NaN where a member had none. Both may have another axis before the leads.
     """
 
     weight: FloatArray
@@ -109,9 +109,16 @@ def weight_state(errors: FloatArray, rule: WeightRule) -> WeightState:
     return WeightState(weight, losses)
 
 
-def continued_weights(state: WeightState, errors: FloatArray, rule: WeightRule) -> FloatArray:
-    """Return the weights (rows, …, leads, members) after `state`: `adaptive_weights` without the past."""
+def continued_weights(
+    state: WeightState, errors: FloatArray, rule: WeightRule, stops: IndexArray
+) -> tuple[FloatArray, WeightState]:
+    """Return the weights (rows, dams, leads, members) after `state`: `adaptive_weights` without the past.
+
+    Beside them, where the rule stood at each dam once the first `stops` (dams,) rows were known. A
+    state of many dams has them before the leads.
+    """
     weight, losses = state.weight, state.losses
+    stopped = WeightState(weight.copy(), losses.copy())
     weights = np.empty(errors.shape)
     for row, newest in enumerate(_losses(errors, rule)):
         known = np.isfinite(newest).any(axis=-1, keepdims=True)
@@ -127,7 +134,9 @@ def continued_weights(state: WeightState, errors: FloatArray, rule: WeightRule) 
         sums = weight.sum(axis=-1, keepdims=True)
         equal = np.full(weight.shape, 1.0 / weight.shape[-1])
         weights[row] = np.divide(weight, sums, out=equal, where=sums > 0)
-    return weights
+        stop = stops == row + 1
+        stopped.weight[stop], stopped.losses[:, stop] = weight[stop], losses[:, stop]
+    return weights, stopped
 
 
 def combine(forecasts: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

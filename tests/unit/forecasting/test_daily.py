@@ -104,9 +104,14 @@ def test_day_after_day_the_forecast_is_that_of_the_whole_record(
 def test_corrections_are_seen_whether_they_came_before_the_standing_or_since(
     registry: Registry, without_standings: Registry, fleet: Fleet, now: datetime
 ) -> None:
-    """The answers of the day before are remembered; what lies before a standing makes it worthless."""
+    """What the days came to is remembered up to some days ago, and the answers of all days.
+
+    What lies before a standing makes it worthless.
+    """
     ask(registry, fleet, now)
-    corrected = {**fleet, "birch": _corrected(fleet["birch"], -3), "cedar": _corrected(fleet["cedar"], -100)}
+    corrected = {
+        name: _corrected(fleet[name], row) for name, row in (("alder", -3), ("birch", -9), ("cedar", -100))
+    }
     assert_same(ask(registry, corrected, now), ask(without_standings, corrected, now))
 
 
