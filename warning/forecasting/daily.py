@@ -33,6 +33,7 @@ from warning.forecasting.joined import (
     likeness_key,
     scales_of_rows,
 )
+from warning.forecasting.marks import row_marks
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
 from warning.forecasting.ragged import Arrays, pack, unpack
 from warning.forecasting.resume import Reached, Resumption, in_its_unit, resumed
@@ -42,7 +43,9 @@ from warning.forecasting.weights import WeightRule, WeightState
 
 Question = tuple[ReadingSeries, AnyScale, IndexArray]
 Predict = Callable[[Sequence[Question]], list[dict[str, FloatArray]]]
-DAMS_AT_ONCE: Final = 64  # for more together memory grows and speed does not
+DAMS_AT_ONCE: Final = 64  # for more together memory grows and speed does not …
+REMEMBERED_AT_ONCE: Final = 256  # … but for those with hardly a new day
+_LOOK_BACK_DAYS: Final = 60
 _Z_STEPS: Final = 1e6  # z is rounded to six decimals
 _NO_ANSWER: Final = np.iinfo(np.int32).min
 _NO_NUMBER: Final = _NO_ANSWER + 1  # an answer, and for good
@@ -60,8 +63,9 @@ def forecast_batch(
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
     work = _Work(batch, standings, _remembered(batch.memory), predict, rule)
     names = [name for name in batch.sites if name in standings]
-    for first in range(0, len(names), DAMS_AT_ONCE):
-        work.forecast(names[first : first + DAMS_AT_ONCE])
+    at_once = REMEMBERED_AT_ONCE if work.memories else DAMS_AT_ONCE
+    for first in range(0, len(names), at_once):
+        work.forecast(names[first : first + at_once])
     if batch.memory is not None and work.new_memories:
         _remember(batch.memory, {**work.memories, **work.new_memories})
     return work.results, work.failures
@@ -332,33 +336,6 @@ def _bytes(mark: str) -> bytes:
 
 def _z_of(steps: NDArray[np.int32]) -> FloatArray:
     return np.where(steps > _NO_NUMBER, steps / _Z_STEPS, np.nan)
-
-
-_LOOK_BACK_DAYS: Final = 60
-
-
-def row_marks(series: ReadingSeries) -> NDArray[np.uint64]:
-    """Return for each row a number that changes with any reading or verdict of the day."""
-    marks = np.zeros(len(series), np.uint64)
-    for variable in sorted(series.values):
-        values = np.ascontiguousarray(series.values[variable], np.float64)
-        columns = (values.view(np.uint64), series.at_once[variable], series.settled[variable])
-        missing = np.isnan(values)
-        for column in columns:
-            marks = _mixed_in(marks, column, missing)
-    for _, table in sorted(series.ahead.items()):
-        for column in np.ascontiguousarray(table.T, np.float64):
-            marks = _mixed_in(marks, column.view(np.uint64), np.isnan(column))
-    return marks
-
-
-def _mixed_in(
-    marks: NDArray[np.uint64], column: NDArray[Any], missing: NDArray[np.bool_]
-) -> NDArray[np.uint64]:
-    mixed = np.where(missing, np.uint64(0), column.astype(np.uint64) + np.uint64(1))
-    mixed *= np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
-    return (marks ^ mixed) * np.uint64(0xBF58476D1CE4E5B9)
 
 
 def _remembered(path: Path | None) -> dict[str, Arrays]:

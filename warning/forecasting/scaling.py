@@ -208,8 +208,10 @@ def _reweighted(
     for turn in range(_FIRST_TURNS if start is None else _LATER_TURNS):
         if turn or start is not None:
             weight = 1.0 / np.maximum(np.abs(target - design @ coefficients), floor)
-        weighted = design * (weight / weight.sum())[:, None]
-        coefficients = np.linalg.solve(weighted.T @ design + punish, weighted.T @ target)
+        root = np.sqrt(weight / weight.sum())
+        weighted = design * root[:, None]
+        # a matrix times its own transpose costs half as much as times another
+        coefficients = np.linalg.solve(weighted.T @ weighted + punish, weighted.T @ (root * target))
     return coefficients
 
 

@@ -13,8 +13,8 @@ from warning.domain.readings import AHEAD_VARIABLES, ReadingSeries
 from warning.domain.variables import Variable
 from warning.forecasting.ahead import AHEAD_COUNT, RAIN_COLUMNS, RELEASE_COLUMNS, ahead_inputs, observed_ahead
 from warning.forecasting.batches import Batch, SiteJob, pack_batches, unpack_batches
-from warning.forecasting.daily import row_marks
 from warning.forecasting.exchange import pack_series, unpack_series
+from warning.forecasting.marks import row_marks
 from warning.forecasting.model import Model, StandingFile
 from warning.forecasting.networks import load, predict_many, predict_z
 from warning.forecasting.pool import OPERATIONAL_RULE
