@@ -98,9 +98,11 @@ class _Known:
 
     def floods(self, which: BoolArray) -> Weighted:
         """The scores of past floods, of the forecasts chosen."""
-        floods = np.repeat(which, self.sizes) & (self.table.flood_share > 0)
+        floods = np.flatnonzero(self.table.flood_share)
+        owners = np.cumsum(self.sizes).searchsorted(floods, side="right")
+        floods, owners = floods[which[owners]], owners[which[owners]]
         weights: FloatArray = self.recency[floods] * self.table.flood_share[floods]
-        return _sums(floods, self.sizes), self.table.scores[floods], weights
+        return np.bincount(owners, minlength=which.size), self.table.scores[floods], weights
 
 
 def _placed(issued: Issued, scores: FloatArray) -> FloatArray:
@@ -124,8 +126,9 @@ def _merged(parts: Sequence[Weighted]) -> Weighted:
     sizes, scores, weights = parts[0]
     for more, newer, own in parts[1:]:
         at = np.empty(newer.size, np.intp)
-        places = (*_ranges(sizes), *_ranges(more))
-        for first, last, begin, end in zip(*(place.tolist() for place in places), strict=True):
+        some = np.flatnonzero(more)
+        places = (place[some].tolist() for place in (*_ranges(sizes), *_ranges(more)))
+        for first, last, begin, end in zip(*places, strict=True):
             at[begin:end] = first + scores[first:last].searchsorted(newer[begin:end], side="right")
         at += np.arange(newer.size)
         old = np.ones(scores.size + newer.size, np.bool_)
@@ -147,7 +150,7 @@ def _weighted_quantiles(
         return quantiles
     begins, ends = _ranges(sizes)
     cumulated = np.empty(weights.size)
-    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+    for begin, end in zip(begins[some].tolist(), ends[some].tolist(), strict=True):
         np.add.accumulate(weights[begin:end], out=cumulated[begin:end])
     first, last = begins[some, None], ends[some, None] - 1
     middles = (cumulated - 0.5 * weights) / np.repeat(cumulated[last[:, 0]], sizes[some])
