@@ -31,7 +31,8 @@ from warning.domain.screening import screen
 from warning.domain.screening_findings import screening_findings
 from warning.domain.screening_limits import screening_basis
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import FleetForecast, Forecaster, ForecastRequest
+from warning.forecasting.asking import ForecastRequest
+from warning.forecasting.forecaster import FleetForecast, Forecaster
 from warning.forecasting.model import SiteFit
 from warning.forecasting.registry import Registry
 from warning.journal.entries import CycleEntry

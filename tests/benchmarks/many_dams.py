@@ -36,8 +36,9 @@ from warning.domain.reservoir import ScreeningLimits
 from warning.domain.screening import screen
 from warning.domain.variables import Variable
 from warning.forecasting import networks
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
 from warning.forecasting.autoregression import block_starts, coefficients_before
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import Forecaster
 from warning.forecasting.model import Model, SiteFit
 from warning.forecasting.pool import OPERATIONAL_RULE, issue_rows, replayed
 from warning.forecasting.registry import Registry

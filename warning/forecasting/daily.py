@@ -33,6 +33,7 @@ from warning.forecasting.joined import (
     likeness_key,
     scales_of_rows,
 )
+from warning.forecasting.model import StandingFile
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
 from warning.forecasting.ragged import Arrays, pack, unpack
 from warning.forecasting.resume import Resumption, resumed
@@ -51,11 +52,11 @@ _UNREADABLE: Final = (ForecastError, OSError, ValueError, KeyError, EOFError, zi
 
 
 def forecast_batch(
-    batch: Batch, predict: Predict, rule: WeightRule
+    batch: Batch, file: StandingFile, predict: Predict, rule: WeightRule
 ) -> tuple[dict[str, PoolResult], dict[str, str]]:
-    """Return the newest forecast of each dam of `batch`, and why others have none."""
+    """Return the newest forecast of each dam from its standing in `file`, and why others have none."""
     try:
-        standings = read_standings(batch.file, batch.sites)
+        standings = read_standings(file, batch.sites)
     except _UNREADABLE as error:
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
     work = _Work(batch, standings, _remembered(batch.memory), predict, rule)

@@ -1,14 +1,15 @@
 """What crosses between the daemon and its child: plain JSON and arrays, never pickles.
 
-A job is a folder with `job.json` and `arrays.npz`; the answer is `result.json` and `result.npz`
-beside them. Needs numpy and the standard library only.
+A job is a folder with `job.json` and `job.npz`; the result of a training is `result.json` and `result.npz`
+beside them. Dams to forecast follow in batches, each with an answer of its own. Needs numpy and the standard
+library only.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from math import isfinite, nan
@@ -23,17 +24,11 @@ from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
 from warning.errors import ForecastError
 from warning.forecasting.batches import (
-    RESULT_ARRAYS,
-    Batch,
-    SiteJob,
     bounds_from_json,
     bounds_to_json,
-    checked_result,
-    pack_batches,
-    pack_newest,
+    pack_results,
     pack_standings,
-    unpack_batches,
-    unpack_newest,
+    unpack_results,
     unpack_standings,
 )
 from warning.forecasting.model import NetworkSpec, SiteScale
@@ -54,25 +49,29 @@ States: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
 
 FORECAST: Final = "forecast"
 TRAIN: Final = "train"
+BATCH: Final = "batch-{}"
+ANSWER: Final = "answer-{}"
 _PARTS: Final = ("values", "at_once", "settled")
+_SIMPLE: Final = ("device", "last_only", "keep_standings", "shared", "batches")
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastJob:
-    """What the child is to forecast; with `last_only` the newest issue row of each dam alone.
+    """How the child is to forecast the dams that it is then handed in batches.
 
-    `device` is "auto", "cpu" or "cuda". The newest row of the dams in `batches` comes from their standings.
-    With `keep_standings` the answer holds the standings of all `sites`.
+    `device` is "auto", "cpu" or "cuda". With `last_only` each dam's newest issue row alone is answered for,
+    with `keep_standings` its standing too. `shared` says whether a second worker is worth its start,
+    `batches` how many there will be, 0 if that is not known.
     """
 
-    sites: Mapping[str, SiteJob]
     specs: tuple[NetworkSpec, ...]
     states: States
     rule: WeightRule
     device: str
     last_only: bool
-    batches: tuple[Batch, ...] = ()
     keep_standings: bool = False
+    shared: bool = False
+    batches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,18 @@ class ForecastAnswer:
     standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
+def together(answers: Iterable[ForecastAnswer], names: Iterable[str]) -> ForecastAnswer:
+    """Return several answers as one, its results in the order of `names`."""
+    results: dict[str, PoolResult] = {}
+    failures: dict[str, str] = {}
+    standings: dict[str, Standing] = {}
+    for answer in answers:
+        results |= answer.results
+        failures |= answer.failures
+        standings |= answer.standings
+    return ForecastAnswer({name: results[name] for name in names if name in results}, failures, standings)
+
+
 def write_folder(folder: Path, name: str, plain: Mapping[str, Any], arrays: Arrays) -> None:
     """Write `name`.json and `name`.npz; the JSON comes last, so that its presence means completeness."""
     np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
@@ -147,6 +158,14 @@ def read_folder(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
     if not isinstance(plain, dict):
         raise ForecastError(f"the {name} of the forecast child is unusable: no JSON object")
     return plain, arrays
+
+
+def take_folder(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
+    """Read what `write_folder` wrote, and delete it; raises ForecastError like `read_folder`."""
+    found = read_folder(folder, name)
+    for path in (folder / f"{name}.json", folder / f"{name}.npz"):
+        path.unlink()
+    return found
 
 
 def pack_series(prefix: str, series: ReadingSeries, arrays: Arrays) -> dict[str, Any]:
@@ -193,51 +212,23 @@ def unpack_states(arrays: Arrays, prefix: str = "network") -> dict[str, State]:
 def pack_forecast_job(job: ForecastJob) -> tuple[dict[str, Any], Arrays]:
     """Take a job apart into JSON and arrays."""
     arrays: Arrays = {}
-    sites = []
-    for i, (reservoir_id, site) in enumerate(job.sites.items()):
-        sites.append(
-            {
-                "id": reservoir_id,
-                "series": pack_series(f"site/{i}", site.series, arrays),
-                "scale": scale_to_json(site.scale),
-                "fit_end": site.fit_end.isoformat(),
-                "bounds": bounds_to_json(site.bounds),
-            }
-        )
     pack_states(job.states, arrays)
     plain = {
         "job": FORECAST,
-        "sites": sites,
         "networks": specs_to_json(job.specs),
         "rule": asdict(job.rule),
-        "device": job.device,
-        "last_only": job.last_only,
-        "keep_standings": job.keep_standings,
-        "batches": pack_batches(job.batches, arrays),
+        **{name: getattr(job, name) for name in _SIMPLE},
     }
     return plain, arrays
 
 
 def unpack_forecast_job(plain: Mapping[str, Any], arrays: Arrays) -> ForecastJob:
     """Rebuild what `pack_forecast_job` took apart."""
-    sites = {
-        site["id"]: SiteJob(
-            series=unpack_series(f"site/{i}", site["series"], arrays),
-            scale=scale_from_json(site["scale"]),
-            fit_end=date.fromisoformat(site["fit_end"]),
-            bounds=bounds_from_json(site["bounds"]),
-        )
-        for i, site in enumerate(plain["sites"])
-    }
     return ForecastJob(
-        sites=sites,
         specs=specs_from_json(plain["networks"]),
         states=unpack_states(arrays),
         rule=WeightRule(**plain["rule"]),
-        device=plain["device"],
-        last_only=plain["last_only"],
-        keep_standings=plain["keep_standings"],
-        batches=unpack_batches(plain["batches"], arrays),
+        **{name: plain[name] for name in _SIMPLE},
     )
 
 
@@ -349,24 +340,8 @@ def _skill_from_json(plain: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
 def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:
     """Take an answer apart into JSON and arrays."""
     arrays: Arrays = {}
-    results = []
-    newest = {name: result for name, result in answer.results.items() if result.rows.size == 1}
-    others = {name: result for name, result in answer.results.items() if name not in newest}
-    for i, (reservoir_id, result) in enumerate(others.items()):
-        for name in RESULT_ARRAYS:
-            arrays[f"result/{i}/{name}"] = getattr(result, name)
-        for name, values in result.experts.items():
-            arrays[f"result/{i}/expert/{name}"] = values
-        results.append(
-            {
-                "id": reservoir_id,
-                "first_day": result.first_day.isoformat(),
-                "experts": list(result.experts),
-            }
-        )
     plain = {
-        "results": results,
-        "newest": pack_newest(newest, arrays),
+        "results": pack_results(answer.results, arrays),
         "failures": dict(answer.failures),
         "standings": pack_standings(answer.standings, arrays),
     }
@@ -380,16 +355,8 @@ def unpack_answer(plain: Mapping[str, Any], arrays: Arrays) -> ForecastAnswer:
     """
     try:
         failures = {str(key): str(text) for key, text in plain["failures"].items()}
-        entries = [(str(entry["id"]), entry) for entry in plain["results"]]
-        results, misshapen = unpack_newest(plain["newest"], arrays)
+        results, misshapen = unpack_results(plain["results"], arrays)
         standings = unpack_standings(plain["standings"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ForecastError(f"the forecast child's result is unusable: {error!r}") from error
-    for i, (reservoir_id, entry) in enumerate(entries):
-        try:
-            parts = {name: arrays[f"result/{i}/{name}"] for name in RESULT_ARRAYS}
-            experts = {name: arrays[f"result/{i}/expert/{name}"] for name in entry["experts"]}
-            results[reservoir_id] = checked_result(date.fromisoformat(entry["first_day"]), parts, experts)
-        except (KeyError, TypeError, ValueError) as error:
-            failures[reservoir_id] = f"the forecast child's answer is unusable: {error}"
+        raise ForecastError(f"the forecast child's answer is unusable: {error!r}") from error
     return ForecastAnswer(results, failures | misshapen, standings)

@@ -1,7 +1,7 @@
 """A second worker beside the first, so that long work uses two cores; each computes on one thread.
 
-What it is given and leaves are folders as between the daemon and its child. It writes its complaints
-where the first one's go, says nothing else, and ends with the first one, however that ends.
+It is handed its work in a folder as the first one is, complains where the first one does, and ends with
+it, however that ends.
 """
 
 from __future__ import annotations
@@ -9,32 +9,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Final
 
 from warning.child import PARENT
 from warning.errors import ForecastError
-from warning.forecasting.exchange import Arrays, read_folder, write_folder
+
+DAYS_WORTH_SHARING: Final = 20_000
+"""Of all dams together; for less the start of a second worker takes longer than it saves."""
+BESIDE: Final = "--beside"
 
 
 class Sibling:
-    """A worker at its job; leaving the context ends it."""
+    """A worker at the job in a folder; leaving the context ends it."""
 
-    def __init__(self, folder: Path, plain: Mapping[str, Any], arrays: Arrays) -> None:
-        """Start on a job that lies in a fresh folder inside `folder`; raises OSError where that fails.
+    def __init__(self, folder: Path, tickets: int | None = None) -> None:
+        """Start it; raises OSError where that fails.
 
-        `arrays` is empty afterwards.
+        With `tickets`, a pipe, it takes its part of the batches in the folder, and says on stdout which
+        it has answered, as the first worker does. Without it says nothing.
         """
-        self._folder = tempfile.TemporaryDirectory(prefix="sibling-", dir=folder)
-        write_folder(Path(self._folder.name), "job", plain, arrays)
-        arrays.clear()  # a large fleet's would take memory while both work
+        alone = tickets is None
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "warning.forecasting.worker", self._folder.name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", "warning.forecasting.worker", str(folder)]
+            + ([] if alone else [BESIDE]),
+            stdin=subprocess.DEVNULL if alone else tickets,
+            stdout=subprocess.DEVNULL if alone else None,
             env={**os.environ, PARENT: str(os.getpid())},
         )
 
@@ -42,14 +43,13 @@ class Sibling:
     def pid(self) -> int:
         return self._process.pid
 
-    def answer(self) -> tuple[dict[str, Any], Arrays]:
-        """Wait for the result; raises ForecastError where the worker ended without one."""
+    def wait(self) -> None:
+        """Wait until it has done its work; raises ForecastError where it failed."""
         status = self._process.wait()
         if status != 0:
             raise ForecastError(
                 f"the second worker ended with status {status}; what it said stands before this"
             )
-        return read_folder(Path(self._folder.name), "result")
 
     def __enter__(self) -> Sibling:
         return self
@@ -62,7 +62,11 @@ class Sibling:
     ) -> None:
         self._process.kill()  # nothing, where it has ended
         self._process.wait()
-        self._folder.cleanup()
+
+
+def worth_sharing(days: int) -> bool:
+    """Say whether two workers are better than one for records of so many days together."""
+    return days >= DAYS_WORTH_SHARING and cores() > 1
 
 
 def cores() -> int:

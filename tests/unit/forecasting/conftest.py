@@ -13,7 +13,7 @@ import pytest
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import ForecastRequest
+from warning.forecasting.asking import ForecastRequest
 from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION
 from warning.forecasting.trainer import TrainingHistory, train_model

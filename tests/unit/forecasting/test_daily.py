@@ -14,8 +14,9 @@ import pytest
 from warning.domain.forecast import POOL, Forecast
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
 from warning.forecasting.daily import row_marks
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import Forecaster
 from warning.forecasting.registry import Registry
 
 Fleet = dict[str, ForecastRequest]

@@ -19,11 +19,12 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
-from warning.forecasting import worker
+from warning.forecasting import sibling, worker
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.batches import Batch, SiteJob, pack_batch, unpack_batch
 from warning.forecasting.exchange import (
     ForecastAnswer,
     ForecastJob,
-    SiteJob,
     TrainAnswer,
     TrainJob,
     TrainSite,
@@ -32,14 +33,15 @@ from warning.forecasting.exchange import (
     pack_train_answer,
     pack_train_job,
     read_folder,
+    take_folder,
     unpack_answer,
     unpack_forecast_job,
     unpack_train_answer,
     unpack_train_job,
     write_folder,
 )
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest, hindcast
-from warning.forecasting.model import NetworkSpec
+from warning.forecasting.forecaster import Forecaster, hindcast
+from warning.forecasting.model import NetworkSpec, StandingFile
 from warning.forecasting.pool import PoolResult, operational
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
@@ -71,19 +73,30 @@ def assert_same_series(one: ReadingSeries, other: ReadingSeries) -> None:
             np.testing.assert_array_equal(getattr(other, part)[variable], column)
 
 
-def test_a_forecast_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
-    sites = {"alder": site, "dam with ümlaut / slash": replace(site, bounds=None)}
-    job = ForecastJob(sites, SPECS, STATES, WeightRule(decay=0.9), "cpu", last_only=True)
+def test_a_forecast_job_survives_the_journey(tmp_path: Path) -> None:
+    job = ForecastJob(SPECS, STATES, WeightRule(decay=0.9), "cpu", last_only=True, shared=True, batches=7)
     write_folder(tmp_path, "job", *pack_forecast_job(job))
     arrived = unpack_forecast_job(*read_folder(tmp_path, "job"))
-    assert arrived.sites.keys() == sites.keys()
-    for name, sent in sites.items():
-        assert_same_series(sent.series, arrived.sites[name].series)
-        assert replace(arrived.sites[name], series=sent.series) == sent
     np.testing.assert_array_equal(
         arrived.states["lstm_05"]["head.linear.bias"], STATES["lstm_05"]["head.linear.bias"]
     )
-    assert (arrived.specs, arrived.rule, arrived.device, arrived.last_only) == (SPECS, job.rule, "cpu", True)
+    assert replace(arrived, states=STATES) == job
+
+
+@pytest.mark.parametrize("file", [None, StandingFile(Path("x"), "0f", ("drift",), WeightRule(), {})])
+def test_a_batch_survives_the_journey_and_is_gone(
+    site: SiteJob, file: StandingFile | None, tmp_path: Path
+) -> None:
+    sites = {"alder": site, "dam with ümlaut / slash": replace(site, bounds=None)}
+    batch = Batch(sites, file, file and Path("memory"), whole=False)
+    write_folder(tmp_path, "batch-3", *pack_batch(batch))
+    arrived = unpack_batch(*take_folder(tmp_path, "batch-3"))
+    assert list(arrived.sites) == list(sites)
+    for name, sent in sites.items():
+        assert_same_series(sent.series, arrived.sites[name].series)
+        assert replace(arrived.sites[name], series=sent.series) == sent
+    assert replace(arrived, sites=sites) == batch
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_survives_the_journey_to_the_last_digit(site: SiteJob, tmp_path: Path) -> None:
@@ -102,31 +115,29 @@ def assert_same_result(one: PoolResult, other: PoolResult) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-@pytest.mark.parametrize("name", ["rows", "mean", "quantiles", "weights", "expert/drift"])
-def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site: SiteJob, name: str) -> None:
-    result = operational(site.series, site.scale, site.fit_end, None)
-    plain, arrays = pack_answer(ForecastAnswer({"alder": result, "birch": result}, {}))
-    arrays[f"result/1/{name}"] = np.zeros((2, 2))
-    arrived = unpack_answer(plain, arrays)
-    assert arrived.results.keys() == {"alder"}
-    assert "shape" in arrived.failures["birch"]
-    del arrays[f"result/1/{name}"]
-    assert unpack_answer(plain, arrays).results.keys() == {"alder"}
-
-
+@pytest.mark.parametrize("last_only", [False, True])
 @pytest.mark.parametrize("name", ["rows", "mean", "quantiles", "weights", "experts"])
-def test_a_dam_whose_newest_forecast_is_incomplete_is_a_failure_and_the_others_stand(
-    site: SiteJob, name: str
+def test_a_dam_whose_answer_is_incomplete_is_a_failure_and_the_others_stand(
+    site: SiteJob, name: str, last_only: bool
 ) -> None:
-    result = operational(site.series, site.scale, site.fit_end, None, last_only=True)
+    result = operational(site.series, site.scale, site.fit_end, None, last_only=last_only)
     plain, arrays = pack_answer(ForecastAnswer({"alder": result, "birch": result}, {}))
     for part in ("", ".shape", ".owner"):
-        column = arrays[f"newest/{name}{part}"]
-        arrays[f"newest/{name}{part}"] = column[: len(column) // 2]
+        column = arrays[f"result/{name}{part}"]
+        arrays[f"result/{name}{part}"] = column[: len(column) // 2]
     arrived = unpack_answer(plain, arrays)
     assert arrived.results.keys() == {"alder"}
     assert name in arrived.failures["birch"]
     assert_same_result(arrived.results["alder"], result)
+
+
+@pytest.mark.parametrize("name", ["mean", "quantiles", "weights"])
+def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site: SiteJob, name: str) -> None:
+    result = operational(site.series, site.scale, site.fit_end, None)
+    spoilt = replace(result, **{name: getattr(result, name)[:-1]})
+    arrived = unpack_answer(*pack_answer(ForecastAnswer({"alder": result, "birch": spoilt}, {})))
+    assert arrived.results.keys() == {"alder"}
+    assert "shape" in arrived.failures["birch"]
 
 
 def test_a_training_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
@@ -179,6 +190,24 @@ def test_a_hindcast_leaves_out_what_the_model_does_not_know(tiny_registry: Path,
     assert "was not trained on it" in answer.failures["dogwood"]
 
 
+def test_two_workers_forecast_what_one_does(
+    tiny_registry: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real second worker takes tickets from the same pipe."""
+    model = Registry(tiny_registry).active()
+    assert model is not None
+    settings = ForecasterSettings(device="cpu", time_limit_s=60)
+    heard: list[object] = []
+    alone = hindcast(model, fleet, settings)
+    monkeypatch.setattr(sibling, "cores", lambda: 2)
+    monkeypatch.setattr(sibling, "DAYS_WORTH_SHARING", 1)
+    shared = hindcast(model, fleet, settings, heard.append)
+    assert heard.count({"device": "cpu"}) == 2
+    assert list(shared.results) == list(alone.results) == list(fleet)
+    for name, result in alone.results.items():
+        assert_same_result(shared.results[name], result)
+
+
 def test_without_a_dam_to_learn_from_training_says_why(
     make_series: SeriesMaker, now: datetime, tmp_path: Path
 ) -> None:
@@ -217,8 +246,8 @@ def test_two_workers_train_what_one_does_and_find_the_same_skill(
     """A real second worker; the networks agree to the last bit, whichever worker trained them."""
     answers = []
     for cores in (1, 2):
-        monkeypatch.setattr(worker, "cores", lambda cores=cores: cores)
-        monkeypatch.setattr(worker, "DAYS_WORTH_SHARING", 1)
+        monkeypatch.setattr(sibling, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(sibling, "DAYS_WORTH_SHARING", 1)
         answers.append(worker.train(train_job(fleet), tmp_path))
     alone, shared = answers
     assert "training cnn_lstm" in capfd.readouterr().out  # by the one that worked alone
@@ -249,25 +278,20 @@ def test_two_trainings_with_one_seed_give_equal_forecasts(
         np.testing.assert_array_equal(forecast.mean, other.forecasts[name].mean)
 
 
-def test_a_second_worker_that_fails_is_said_and_leaves_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with (
-        pytest.raises(ForecastError, match="second worker ended with status 1"),
-        Sibling(tmp_path, {"job": "no such job"}, {}) as sibling,
-    ):
-        sibling.answer()
+def test_a_second_worker_that_fails_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_folder(tmp_path, "job", {"job": "no such job"}, {})
+    with pytest.raises(ForecastError, match="second worker ended with status 1"), Sibling(tmp_path) as second:
+        second.wait()
     assert "KeyError" in capfd.readouterr().err
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_worker_ends_with_the_first_ones_failure(fleet: Fleet, tmp_path: Path) -> None:
     endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
-    with pytest.raises(ModelError), Sibling(tmp_path, *pack_train_job(endless)) as sibling:
+    write_folder(tmp_path, "job", *pack_train_job(endless))
+    with pytest.raises(ModelError), Sibling(tmp_path) as second:
         raise ModelError("the first worker's part failed")
     with pytest.raises(ProcessLookupError):
-        os.kill(sibling.pid, 0)
-    assert list(tmp_path.iterdir()) == []
+        os.kill(second.pid, 0)
 
 
 def test_a_second_worker_does_not_outlive_a_first_that_is_killed(fleet: Fleet, tmp_path: Path) -> None:
@@ -275,10 +299,8 @@ def test_a_second_worker_does_not_outlive_a_first_that_is_killed(fleet: Fleet, t
     write_folder(tmp_path, "job", *pack_train_job(endless))
     program = (
         "import pathlib, sys, time\n"
-        "from warning.forecasting.exchange import read_folder\n"
         "from warning.forecasting.sibling import Sibling\n"
-        "folder = pathlib.Path(sys.argv[1])\n"
-        "print(Sibling(folder, *read_folder(folder, 'job')).pid, flush=True)\n"
+        "print(Sibling(pathlib.Path(sys.argv[1])).pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     first = subprocess.Popen(
