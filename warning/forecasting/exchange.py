@@ -94,16 +94,12 @@ class Incumbent:
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """What the child is to train, and the rule under which the pool's validation skill is measured.
-
-    With `parts` only those of `settings.parts()` are trained, and no skill is measured.
-    """
+    """What the child is to train, and the rule under which the pool's validation skill is measured."""
 
     sites: Mapping[str, TrainSite]
     settings: TrainingSettings
     rule: WeightRule
     incumbent: Incumbent | None = None
-    parts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +248,6 @@ def pack_train_job(job: TrainJob) -> tuple[dict[str, Any], Arrays]:
         "settings": asdict(job.settings),
         "rule": asdict(job.rule),
         "incumbent": _pack_incumbent(job.incumbent, arrays),
-        "parts": job.parts,
     }
     return plain, arrays
 
@@ -288,7 +283,6 @@ def unpack_train_job(plain: Mapping[str, Any], arrays: Arrays) -> TrainJob:
         TrainingSettings(**settings),
         WeightRule(**plain["rule"]),
         _unpack_incumbent(plain["incumbent"], arrays),
-        None if plain["parts"] is None else tuple(plain["parts"]),
     )
 
 

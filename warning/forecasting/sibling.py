@@ -1,51 +1,44 @@
 """A second worker beside the first, so that long work uses two cores; each computes on one thread.
 
-It is handed its work in a folder as the first one is, complains where the first one does, and ends with
-it, however that ends.
+It is a copy of the first, and so has torch and all that was read already. It complains where the first one
+does, and ends with it, however that ends.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-from warning.child import PARENT
+from warning.child import PARENT, die_with_parent
 from warning.errors import ForecastError
 
 DAYS_WORTH_SHARING: Final = 20_000
-"""Of all dams together; for less the start of a second worker takes longer than it saves."""
-BESIDE: Final = "--beside"
+"""Of all dams together; for less a second worker costs more than it saves."""
 
 
 class Sibling:
-    """A worker at the job in a folder; leaving the context ends it."""
+    """A copy of this process that does `work` and ends; leaving the context ends it.
 
-    def __init__(self, folder: Path, tickets: int | None = None) -> None:
-        """Start it; raises OSError where that fails.
+    To be made where no other thread runs: a lock that one holds would stay locked in the copy.
+    """
 
-        With `tickets`, a pipe, it takes its part of the batches in the folder, and says on stdout which
-        it has answered, as the first worker does. Without it says nothing.
-        """
-        alone = tickets is None
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "warning.forecasting.worker", str(folder)]
-            + ([] if alone else [BESIDE]),
-            stdin=subprocess.DEVNULL if alone else tickets,
-            stdout=subprocess.DEVNULL if alone else None,
-            env={**os.environ, PARENT: str(os.getpid())},
-        )
+    def __init__(self, work: Callable[[], object]) -> None:
+        from multiprocessing import get_context  # the daemon asks only whether to share
+
+        self._process = get_context("fork").Process(target=_beside, args=(os.getpid(), work))
+        self._process.start()
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
         return self._process.pid
 
     def wait(self) -> None:
         """Wait until it has done its work; raises ForecastError where it failed."""
-        status = self._process.wait()
+        self._process.join()
+        status = self._process.exitcode
         if status != 0:
             raise ForecastError(
                 f"the second worker ended with status {status}; what it said stands before this"
@@ -61,7 +54,7 @@ class Sibling:
         traceback: TracebackType | None,
     ) -> None:
         self._process.kill()  # nothing, where it has ended
-        self._process.wait()
+        self._process.join()
 
 
 def worth_sharing(days: int) -> bool:
@@ -74,3 +67,9 @@ def cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _beside(first: int, work: Callable[[], object]) -> None:
+    os.environ[PARENT] = str(first)
+    die_with_parent()
+    work()

@@ -13,13 +13,13 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,7 +41,6 @@ from warning.forecasting.exchange import (
     pack_answer,
     pack_forecast_job,
     pack_train_answer,
-    pack_train_job,
     read_folder,
     take_folder,
     together,
@@ -60,17 +59,18 @@ from warning.forecasting.pool import (
     replayed,
     validation_skill,
 )
-from warning.forecasting.sibling import BESIDE, Sibling, worth_sharing
+from warning.forecasting.sibling import Sibling, worth_sharing
 from warning.forecasting.standing import Standing, standing_at, standing_row
 from warning.forecasting.tickets import MOST_UNTAKEN, ticket, tickets
 from warning.forecasting.training_plan import TrainedNetworks, merged
 
-STDIN: Final = 0
+if TYPE_CHECKING:
+    from warning.forecasting.networks import Average
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do the job in the folder that `arguments` names; return the exit status."""
-    if len(arguments) not in (1, 2) or arguments[1:] not in ([], [BESIDE]):
+    if len(arguments) != 1:
         print("usage: python -m warning.forecasting.worker JOB_FOLDER", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
@@ -79,10 +79,9 @@ def main(arguments: Sequence[str]) -> int:
         if plain["job"] == TRAIN:
             answer = train(unpack_train_job(plain, arrays), folder)
             write_folder(folder, "result", *pack_train_answer(answer))
-        elif BESIDE in arguments:
-            forecast_alone(unpack_forecast_job(plain, arrays), folder, STDIN, beside=True)
         else:
-            forecast(unpack_forecast_job(plain, arrays), folder, STDIN)
+            pipe = os.dup(0)  # the second worker's stdin is closed
+            forecast(unpack_forecast_job(plain, arrays), folder, pipe)
     except DamWarningError as error:
         print(error, file=sys.stderr)
         return error.exit_status
@@ -90,20 +89,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def forecast(job: ForecastJob, folder: Path, pipe: int) -> None:
-    """Answer the batches in `folder` whose tickets come out of `pipe`, together with a second worker if `job`
-    says so and no GPU does the work."""
-    if not job.shared or job.device == "cuda":
-        forecast_alone(job, folder, pipe)
-        return
-    with Sibling(folder, pipe) as sibling:
-        forecast_alone(job, folder, pipe)
-        sibling.wait()
+    """Answer the batches in `folder` whose tickets come out of `pipe`.
 
-
-def forecast_alone(job: ForecastJob, folder: Path, pipe: int, beside: bool = False) -> None:
-    """Let the networks answer and pool them with the cheap experts, batch by batch.
-
-    A worker `beside` another leaves everything to that one where there is a GPU.
+    A second worker takes its part of them if the job says so and no GPU does the work.
     """
     import torch
 
@@ -111,10 +99,23 @@ def forecast_alone(job: ForecastJob, folder: Path, pipe: int, beside: bool = Fal
 
     torch.set_num_threads(1)
     device = _device(job.device)
-    if beside and device != "cpu":
-        return
     _say(device=device)
     loaded = networks.load(_as_model(job.specs, job.states), device)
+    work = partial(_answer_batches, job, folder, pipe, loaded, device)
+    if not job.shared or device != "cpu":
+        work()
+        return
+    with Sibling(work) as sibling:
+        work()
+        sibling.wait()
+
+
+def _answer_batches(
+    job: ForecastJob, folder: Path, pipe: int, loaded: Mapping[str, Average], device: str
+) -> None:
+    from warning.forecasting import networks
+
+    predict = partial(networks.predict_many, loaded, device=device)
     for number in tickets(pipe):
         batch = unpack_batch(*take_folder(folder, BATCH.format(number)))
         if job.batches:
@@ -122,14 +123,13 @@ def forecast_alone(job: ForecastJob, folder: Path, pipe: int, beside: bool = Fal
         if batch.standings is None:
             answer = _live_through(batch.sites, job, loaded, device)
         else:
-            predict = partial(networks.predict_many, loaded, device=device)
             answer = ForecastAnswer(*forecast_batch(batch, batch.standings, predict, job.rule))
         write_folder(folder, ANSWER.format(number), *pack_answer(answer))
         _say(answered=number)
 
 
 def _live_through(
-    sites: Mapping[str, SiteJob], job: ForecastJob, loaded: Mapping[str, Any], device: str
+    sites: Mapping[str, SiteJob], job: ForecastJob, loaded: Mapping[str, Average], device: str
 ) -> ForecastAnswer:
     """Forecast each day of the dams' whole pasts, from the end of their training parts on."""
     from warning.forecasting import networks
@@ -164,8 +164,6 @@ def train(job: TrainJob, folder: Path) -> TrainAnswer:
     import torch
 
     torch.set_num_threads(1)
-    if job.parts is not None:
-        return TrainAnswer(_train_parts(job), {}, {})
     networks = _trained(job, folder)
     sites = {name: _validation_job(site) for name, site in job.sites.items()}
     check = ForecastJob(
@@ -219,23 +217,26 @@ def _trained(job: TrainJob, folder: Path) -> TrainedNetworks:
     days = sum(len(site.series) for site in job.sites.values())
     on_cpu = training.choose_device(job.settings.device) == "cpu"
     if not (on_cpu and len(parts) > 1 and worth_sharing(days)):
-        return _train_parts(job)
-    with tempfile.TemporaryDirectory(prefix="sibling-", dir=folder) as name:
-        write_folder(Path(name), "job", *pack_train_job(replace(job, parts=tuple(parts[:1]))))
-        with Sibling(Path(name)) as sibling:
-            own = _train_parts(replace(job, parts=tuple(parts[1:])))
-            sibling.wait()
-        theirs = unpack_train_answer(*read_folder(Path(name), "result")).networks
+        return _train_parts(job, None, _tell)
+
+    def train_first() -> None:
+        first = _train_parts(job, parts[:1], lambda *_: None)
+        write_folder(folder, "first", *pack_train_answer(TrainAnswer(first, {}, {})))
+
+    with Sibling(train_first) as sibling:
+        own = _train_parts(job, parts[1:], _tell)
+        sibling.wait()
+    theirs = unpack_train_answer(*take_folder(folder, "first")).networks
     return merged(job.settings.specs(), (own, theirs))
 
 
-def _train_parts(job: TrainJob) -> TrainedNetworks:
+def _train_parts(
+    job: TrainJob, parts: Sequence[int] | None, tell: Callable[[str, float], None]
+) -> TrainedNetworks:
     from warning.forecasting import training
 
     histories = {name: (site.series, site.split) for name, site in job.sites.items()}
-    return training.train(
-        histories, job.settings, lambda doing, share: _say(doing=doing, share=share), job.parts
-    )
+    return training.train(histories, job.settings, tell, parts)
 
 
 def _forecast_pasts(job: ForecastJob, sites: Mapping[str, SiteJob], folder: Path) -> ForecastAnswer:
@@ -286,6 +287,10 @@ def _validation_job(site: TrainSite) -> SiteJob:
 def _as_model(specs: tuple[NetworkSpec, ...], states: States) -> Model:
     """As much of the model as the networks need; the rest stays with the daemon."""
     return Model("", datetime.min.replace(tzinfo=UTC), specs, states, {}, {}, {})
+
+
+def _tell(doing: str, share: float) -> None:
+    _say(doing=doing, share=share)
 
 
 def _say(**message: str | float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
-from warning.forecasting import sibling, worker
+from warning.forecasting import sibling
 from warning.forecasting.asking import ForecasterSettings, ForecastRequest
 from warning.forecasting.batches import Batch, SiteJob, pack_batch, unpack_batch
 from warning.forecasting.exchange import (
@@ -43,9 +42,9 @@ from warning.forecasting.exchange import (
 from warning.forecasting.forecaster import Forecaster, hindcast
 from warning.forecasting.model import NetworkSpec, StandingFile
 from warning.forecasting.pool import PoolResult, operational
+from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
-from warning.forecasting.sibling import Sibling
 from warning.forecasting.split import BACKTEST, OPERATION, SplitRule
 from warning.forecasting.trainer import TrainingHistory, train_model
 from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingLog, TrainingSettings
@@ -143,12 +142,11 @@ def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site:
 def test_a_training_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
     split = SiteSplit(site.scale, date(2021, 1, 1), date(2021, 6, 1))
     sites = {"alder": TrainSite(site.series, split, None)}
-    job = TrainJob(sites, TrainingSettings(seed=5), WeightRule(), parts=(0, 2))
+    job = TrainJob(sites, TrainingSettings(seed=5), WeightRule())
     write_folder(tmp_path, "job", *pack_train_job(job))
     arrived = unpack_train_job(*read_folder(tmp_path, "job"))
     assert arrived.settings == job.settings
     assert arrived.rule == job.rule
-    assert arrived.parts == job.parts
     assert arrived.sites["alder"].split == split
     assert_same_series(site.series, arrived.sites["alder"].series)
 
@@ -202,7 +200,7 @@ def test_two_workers_forecast_what_one_does(
     monkeypatch.setattr(sibling, "cores", lambda: 2)
     monkeypatch.setattr(sibling, "DAYS_WORTH_SHARING", 1)
     shared = hindcast(model, fleet, settings, heard.append)
-    assert heard.count({"device": "cpu"}) == 2
+    assert {"device": "cpu"} in heard
     assert list(shared.results) == list(alone.results) == list(fleet)
     for name, result in alone.results.items():
         assert_same_result(shared.results[name], result)
@@ -240,17 +238,35 @@ def train_job(fleet: Fleet) -> TrainJob:
     return TrainJob(sites, TINY, WeightRule())
 
 
-def test_two_workers_train_what_one_does_and_find_the_same_skill(
-    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+SHARING = """
+# FAKE: the real worker, but it believes that there are {cores} cores and that any work is worth sharing
+import sys
+from warning.forecasting import sibling, worker
+sibling.cores = lambda: {cores}
+sibling.DAYS_WORTH_SHARING = 1
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_two_workers_train_what_one_does_and_find_the_same_skill(fleet: Fleet, tmp_path: Path) -> None:
     """A real second worker; the networks agree to the last bit, whichever worker trained them."""
     answers = []
+    told: list[list[object]] = []
     for cores in (1, 2):
-        monkeypatch.setattr(sibling, "cores", lambda cores=cores: cores)
-        monkeypatch.setattr(sibling, "DAYS_WORTH_SHARING", 1)
-        answers.append(worker.train(train_job(fleet), tmp_path))
+        script = tmp_path / f"worker_{cores}.py"
+        script.write_text(SHARING.format(cores=cores), encoding="utf-8")
+        told.append([])
+        answered = ask_child(
+            *pack_train_job(train_job(fleet)),
+            command=WorkerCommand((sys.executable, str(script))),
+            time_limit_s=120,
+            folder=tmp_path,
+            on_message=lambda message: told[-1].append(message.get("doing")),
+        )
+        answers.append(unpack_train_answer(*answered))
     alone, shared = answers
-    assert "training cnn_lstm" in capfd.readouterr().out  # by the one that worked alone
+    assert any("training cnn_lstm" in str(doing) for doing in told[0])  # by the one that worked alone
+    assert not any("training cnn_lstm" in str(doing) for doing in told[1])
     assert shared.skill == alone.skill
     assert list(shared.skill) == list(fleet)
     assert shared.networks.log == alone.networks.log
@@ -258,7 +274,7 @@ def test_two_workers_train_what_one_does_and_find_the_same_skill(
     for name, state in alone.networks.states.items():
         for parameter, values in state.items():
             np.testing.assert_array_equal(values, shared.networks.states[name][parameter])
-    assert list(tmp_path.iterdir()) == []
+    assert {path.suffix for path in tmp_path.iterdir()} == {".py"}
 
 
 def test_two_trainings_with_one_seed_give_equal_forecasts(
@@ -278,45 +294,50 @@ def test_two_trainings_with_one_seed_give_equal_forecasts(
         np.testing.assert_array_equal(forecast.mean, other.forecasts[name].mean)
 
 
-def test_a_second_worker_that_fails_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    write_folder(tmp_path, "job", {"job": "no such job"}, {})
-    with pytest.raises(ForecastError, match="second worker ended with status 1"), Sibling(tmp_path) as second:
-        second.wait()
-    assert "KeyError" in capfd.readouterr().err
-
-
-def test_a_second_worker_ends_with_the_first_ones_failure(fleet: Fleet, tmp_path: Path) -> None:
-    endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
-    write_folder(tmp_path, "job", *pack_train_job(endless))
-    with pytest.raises(ModelError), Sibling(tmp_path) as second:
-        raise ModelError("the first worker's part failed")
-    with pytest.raises(ProcessLookupError):
-        os.kill(second.pid, 0)
-
-
-def test_a_second_worker_does_not_outlive_a_first_that_is_killed(fleet: Fleet, tmp_path: Path) -> None:
-    endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
-    write_folder(tmp_path, "job", *pack_train_job(endless))
+def first_worker(doing: str, beside: str) -> subprocess.Popen[str]:
+    """A process of one thread that does something while its second worker does something else."""
     program = (
-        "import pathlib, sys, time\n"
+        "import os, sys, time\n"
+        "from warning.errors import ForecastError\n"
         "from warning.forecasting.sibling import Sibling\n"
-        "print(Sibling(pathlib.Path(sys.argv[1])).pid, flush=True)\n"
-        "time.sleep(600)\n"
+        "def beside():\n"
+        f"    {beside}\n"
+        "with Sibling(beside) as sibling:\n"
+        "    print(sibling.pid, flush=True)\n"
+        f"    {doing}\n"
     )
-    first = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert first.stdout is not None
-    second = int(first.stdout.readline())
-    first.kill()
-    first.wait()
-    first.stdout.close()
+
+
+def is_gone(pid: int) -> bool:
     for _ in range(600):  # at most a minute on a busy machine
-        state = Path(f"/proc/{second}/stat")
+        state = Path(f"/proc/{pid}/stat")
         if not state.exists() or state.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z":
-            return
+            return True
         signal.sigtimedwait([], 0.1)
-    pytest.fail("the second worker lives on")
+    return False
+
+
+def test_a_second_worker_that_fails_is_said() -> None:
+    words = first_worker("sibling.wait()", "raise ForecastError('what went wrong')").communicate()[1]
+    assert "what went wrong" in words
+    assert "second worker ended with status 1" in words
+
+
+def test_a_second_worker_ends_with_the_first_ones_failure() -> None:
+    out, words = first_worker("raise ForecastError('my own')", "time.sleep(600)").communicate()
+    assert "my own" in words
+    assert is_gone(int(out))
+
+
+def test_a_second_worker_does_not_outlive_a_first_that_is_killed() -> None:
+    with first_worker("time.sleep(600)", "time.sleep(600)") as first:
+        assert first.stdout is not None
+        second = int(first.stdout.readline())
+        first.kill()
+        assert is_gone(second)
 
 
 def test_the_worker_wants_exactly_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
