@@ -176,6 +176,17 @@ def unpack_standings(plain: Mapping[str, Any], arrays: Arrays) -> dict[str, Stan
     return {str(name): from_arrays(experts, own) for name, own in zip(plain["sites"], sets, strict=True)}
 
 
+def pack_memories(memories: Mapping[str, Arrays], arrays: Arrays) -> list[str]:
+    """Put what is to be remembered of each dam into `arrays` and return the rest as JSON."""
+    arrays |= pack("memory", list(memories.values()))
+    return list(memories)
+
+
+def unpack_memories(plain: Sequence[str], arrays: Arrays) -> dict[str, Arrays]:
+    """Rebuild what `pack_memories` took apart."""
+    return {str(name): own for name, own in zip(plain, unpack("memory", arrays), strict=True)}
+
+
 def bounds_to_json(bounds: Bounds | None) -> list[float] | None:
     """Return bounds as plain JSON values."""
     return None if bounds is None else [bounds.lower, bounds.upper]

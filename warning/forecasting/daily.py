@@ -64,7 +64,7 @@ def forecast_batch(
     for first in range(0, len(names), DAMS_AT_ONCE):
         work.forecast(names[first : first + DAMS_AT_ONCE])
     if batch.memory is not None and work.new_memories:
-        _remember(batch.memory, {**work.memories, **work.new_memories})
+        remember(batch.memory, {**work.memories, **work.new_memories})
     return work.results, work.failures
 
 
@@ -102,6 +102,20 @@ class _Work:
         self.new_memories |= {name: dams[name].memory() for name in found}
         far = dams.keys() - found.keys()
         self.failures |= dict.fromkeys(far, "its readings do not reach back far enough")
+
+
+def memory_of(
+    site: SiteJob, standing: Standing, rows: IndexArray, z: Mapping[str, FloatArray], rule: WeightRule
+) -> Arrays:
+    """Return what a forecast from this standing would remember; `z` are the networks' answers on `rows`."""
+
+    def known(questions: Sequence[Question]) -> list[dict[str, FloatArray]]:
+        at = np.searchsorted(rows, questions[0][2])
+        return [{name: values[at] for name, values in z.items()}]
+
+    dam = Dam(site, standing, {})
+    go_on({"": dam}, known, rule, whole=True)
+    return dam.memory()
 
 
 def go_on(dams: Mapping[str, Dam], predict: Predict, rule: WeightRule, whole: bool) -> dict[str, PoolResult]:
@@ -328,8 +342,11 @@ def _remembered(path: Path | None) -> dict[str, Arrays]:
         return {}
 
 
-def _remember(path: Path, memories: Mapping[str, Arrays]) -> None:
-    """Replace the file at once; a disk that refuses costs time tomorrow, not a forecast today."""
+def remember(path: Path, memories: Mapping[str, Arrays]) -> None:
+    """Leave what the next forecast from these standings wants to know; the file is replaced at once.
+
+    A disk that refuses costs time tomorrow, not a forecast today.
+    """
     unfinished = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

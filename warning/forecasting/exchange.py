@@ -26,8 +26,10 @@ from warning.errors import ForecastError
 from warning.forecasting.batches import (
     bounds_from_json,
     bounds_to_json,
+    pack_memories,
     pack_results,
     pack_standings,
+    unpack_memories,
     unpack_results,
     unpack_standings,
 )
@@ -114,15 +116,20 @@ class TrainAnswer:
     versions: Mapping[str, str]
     incumbent_skill: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    memories: Mapping[str, Arrays] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastAnswer:
-    """What the child answered; each dam is in one of the two."""
+    """What the child answered; each dam is in one of the first two.
+
+    `memories` are what the first forecast from the `standings` would otherwise have to find out again.
+    """
 
     results: Mapping[str, PoolResult]
     failures: Mapping[str, str]
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    memories: Mapping[str, Arrays] = field(default_factory=dict)
 
 
 def together(answers: Iterable[ForecastAnswer], names: Iterable[str]) -> ForecastAnswer:
@@ -130,11 +137,14 @@ def together(answers: Iterable[ForecastAnswer], names: Iterable[str]) -> Forecas
     results: dict[str, PoolResult] = {}
     failures: dict[str, str] = {}
     standings: dict[str, Standing] = {}
+    memories: dict[str, Arrays] = {}
     for answer in answers:
         results |= answer.results
         failures |= answer.failures
         standings |= answer.standings
-    return ForecastAnswer({name: results[name] for name in names if name in results}, failures, standings)
+        memories |= answer.memories
+    results = {name: results[name] for name in names if name in results}
+    return ForecastAnswer(results, failures, standings, memories)
 
 
 def write_folder(folder: Path, name: str, plain: Mapping[str, Any], arrays: Arrays) -> None:
@@ -297,6 +307,7 @@ def pack_train_answer(answer: TrainAnswer) -> tuple[dict[str, Any], Arrays]:
         "incumbent_skill": _skill_to_json(answer.incumbent_skill),
         "versions": dict(answer.versions),
         "standings": pack_standings(answer.standings, arrays),
+        "memories": pack_memories(answer.memories, arrays),
     }
     return plain, arrays
 
@@ -315,9 +326,11 @@ def unpack_train_answer(plain: Mapping[str, Any], arrays: Arrays) -> TrainAnswer
         skill, incumbent_skill = (_skill_from_json(plain[name]) for name in ("skill", "incumbent_skill"))
         versions = {str(name): str(version) for name, version in plain["versions"].items()}
         standings = unpack_standings(plain["standings"], arrays)
+        memories = unpack_memories(plain["memories"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForecastError(f"the training's result is unusable: {error!r}") from error
-    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions, incumbent_skill, standings)
+    networks = TrainedNetworks(specs, states, log)
+    return TrainAnswer(networks, skill, versions, incumbent_skill, standings, memories)
 
 
 def _skill_to_json(skill: Mapping[str, tuple[float, ...]]) -> dict[str, list[float | None]]:
@@ -338,6 +351,7 @@ def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:
         "results": pack_results(answer.results, arrays),
         "failures": dict(answer.failures),
         "standings": pack_standings(answer.standings, arrays),
+        "memories": pack_memories(answer.memories, arrays),
     }
     return plain, arrays
 
@@ -351,6 +365,7 @@ def unpack_answer(plain: Mapping[str, Any], arrays: Arrays) -> ForecastAnswer:
         failures = {str(key): str(text) for key, text in plain["failures"].items()}
         results, misshapen = unpack_results(plain["results"], arrays)
         standings = unpack_standings(plain["standings"], arrays)
+        memories = unpack_memories(plain["memories"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForecastError(f"the forecast child's answer is unusable: {error!r}") from error
-    return ForecastAnswer(results, failures | misshapen, standings)
+    return ForecastAnswer(results, failures | misshapen, standings, memories)

@@ -33,10 +33,12 @@ from safetensors.numpy import save as dump_parameters
 
 from warning.errors import ModelError
 from warning.forecasting.batches import file_from_json, file_to_json
+from warning.forecasting.daily import remember
 from warning.forecasting.features import FEATURE_NAMES
 from warning.forecasting.model import Model, StandingFile
 from warning.forecasting.model_json import site_from_json, site_to_json, specs_from_json, specs_to_json
 from warning.forecasting.pool import OPERATIONAL_RULE
+from warning.forecasting.ragged import Arrays
 from warning.forecasting.standing import Standing, write_standings
 from warning.forecasting.weights import WeightRule
 
@@ -180,6 +182,18 @@ class Registry:
     def recent(self, model_id: str) -> Path:
         """Return the folder for what forecasts with this model leave to the next; it may go any time."""
         return self._directory / "recent" / model_id
+
+    def remember(self, model_id: str, memories: Mapping[str, Arrays]) -> None:
+        """Leave, by dam, what the first forecast with a saved model need not find out again.
+
+        Raises ModelError where the model cannot be read; a disk that refuses costs that forecast time.
+        """
+        folder = self.recent(model_id)
+        for file in self._load(model_id, self._read(model_id, MANIFEST)).standings:
+            known = {name: memories[name] for name in file.sites if name in memories}
+            remember(folder / file.path.name, known)
+        if folder.is_dir():
+            self._hand_over(folder.parent, folder, *folder.iterdir())
 
     def _ids(self) -> tuple[str, ...]:
         """Ids begin with the instant of training, so their order is that of age."""

@@ -27,11 +27,12 @@ from warning.child import die_with_parent
 from warning.domain.readings import ReadingSeries
 from warning.errors import DamWarningError
 from warning.forecasting.batches import Batch, SiteJob, pack_batch, unpack_batch
-from warning.forecasting.daily import forecast_batch
+from warning.forecasting.daily import forecast_batch, memory_of
 from warning.forecasting.exchange import (
     ANSWER,
     BATCH,
     TRAIN,
+    Arrays,
     ForecastAnswer,
     ForecastJob,
     States,
@@ -137,6 +138,7 @@ def _live_through(
     results: dict[str, PoolResult] = {}
     failures: dict[str, str] = {}
     standings: dict[str, Standing] = {}
+    memories: dict[str, Arrays] = {}
     for reservoir_id, site in sites.items():
         try:
             rows = issue_rows(site.series, site.scale.variable, site.fit_end)
@@ -147,9 +149,10 @@ def _live_through(
             if row is not None:
                 standing = standing_at(row, site.series, site.scale, site.fit_end, past, job.rule)
                 standings[reservoir_id] = standing
+                memories[reservoir_id] = memory_of(site, standing, rows, z, job.rule)
         except SITE_ERRORS as error:
             failures[reservoir_id] = str(error) or repr(error)
-    return ForecastAnswer(results, failures, standings)
+    return ForecastAnswer(results, failures, standings, memories)
 
 
 def _named(batch: Batch) -> str:
@@ -182,6 +185,7 @@ def train(job: TrainJob, folder: Path) -> TrainAnswer:
         versions,
         _measure_incumbent(job, sites, folder),
         answer.standings,
+        answer.memories,
     )
 
 
@@ -294,7 +298,7 @@ def _tell(doing: str, share: float) -> None:
 
 
 def _say(**message: str | float) -> None:
-    print(json.dumps(message), flush=True)
+    os.write(1, f"{json.dumps(message)}\n".encode())  # at once, so that two workers' lines do not mix
 
 
 if __name__ == "__main__":

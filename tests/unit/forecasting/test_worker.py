@@ -201,6 +201,7 @@ def test_two_workers_forecast_what_one_does(
     monkeypatch.setattr(sibling, "DAYS_WORTH_SHARING", 1)
     shared = hindcast(model, fleet, settings, heard.append)
     assert {"device": "cpu"} in heard
+    assert shared.failures == {}
     assert list(shared.results) == list(alone.results) == list(fleet)
     for name, result in alone.results.items():
         assert_same_result(shared.results[name], result)
