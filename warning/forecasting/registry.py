@@ -19,7 +19,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,24 +77,22 @@ class Registry:
     ) -> str:
         """Write `model` beside the others and return its id; it is not in force until promoted.
 
-        `standings` of its dams under `rule` go with it; those that `model` itself names are not looked at.
+        `standings` of its dams under `rule` go with it, looked up file by file and not held together;
+        those that `model` itself names are not looked at.
         Raises ModelError where the disk refuses or the id is taken.
         """
         self._check_id(model.model_id)
         parameters = dump_parameters(_flat(model))
-        standing_files = _standing_files(self._models / model.model_id, standings or {}, rule)
-        plain = _manifest(model, parameters) | {
-            "standings": {file.path.name: file_to_json(file) for file, _ in standing_files}
-        }
-        manifest = json.dumps(plain, indent=1, allow_nan=False).encode()
+        plain = _manifest(model, parameters)
         try:
             self._models.mkdir(parents=True, exist_ok=True)
             self._remove_unfinished()
             folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._models))
-            _write_durably(folder / PARAMETERS, parameters)
-            for file, data in standing_files:
-                _write_durably(folder / file.path.name, data)
-            _write_durably(folder / MANIFEST, manifest)
+            _write_durably(folder / PARAMETERS, [parameters])
+            written = _write_standing_files(folder, standings or {}, rule)
+            plain["standings"] = {file.path.name: file_to_json(file) for file in written}
+            manifest = json.JSONEncoder(indent=1, allow_nan=False).iterencode(plain)
+            _write_durably(folder / MANIFEST, (piece.encode() for piece in manifest))
             _sync_folder(folder)
             folder.chmod(0o700)
             self._hand_over(self._directory, self._models, folder, *folder.iterdir())
@@ -114,7 +112,7 @@ class Registry:
         try:
             handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=self._directory)
             os.close(handle)
-            _write_durably(Path(name), json.dumps(pointer).encode())
+            _write_durably(Path(name), [json.dumps(pointer).encode()])
             Path(name).chmod(0o600)
             self._hand_over(Path(name))
             Path(name).replace(self._directory / ACTIVE)
@@ -296,20 +294,30 @@ def _model(plain: Mapping[str, Any], parameters: bytes, folder: Path) -> Model:
     )
 
 
-def _standing_files(
+def _write_standing_files(
     folder: Path, standings: Mapping[str, Standing], rule: WeightRule
-) -> list[tuple[StandingFile, bytes]]:
-    """Divide the standings among files that the forecast's child reads one at a time."""
-    files = []
+) -> list[StandingFile]:
+    """Divide the standings among files that the forecast's child reads one at a time.
+
+    Those of a large fleet are gigabytes: one file is written before the next is put together.
+    """
     everyone = list(standings)
-    for number in range(-(-len(everyone) // DAMS_PER_FILE)):
-        names = everyone[number * DAMS_PER_FILE : (number + 1) * DAMS_PER_FILE]
-        chosen = [standings[name] for name in names]
-        data = write_standings(chosen)
-        sites = {name: (one.day, one.mark) for name, one in zip(names, chosen, strict=True)}
-        path = folder / f"standings-{number:04d}.npz"
-        files.append((StandingFile(path, _digest(data), chosen[0].experts, rule, sites), data))
-    return files
+    return [
+        _write_standing_file(
+            folder / f"standings-{first // DAMS_PER_FILE:04d}.npz",
+            {name: standings[name] for name in everyone[first : first + DAMS_PER_FILE]},
+            rule,
+        )
+        for first in range(0, len(everyone), DAMS_PER_FILE)
+    ]
+
+
+def _write_standing_file(path: Path, standings: Mapping[str, Standing], rule: WeightRule) -> StandingFile:
+    data = write_standings([*standings.values()])
+    _write_durably(path, [data])
+    experts = next(iter(standings.values())).experts
+    sites = {name: (one.day, one.mark) for name, one in standings.items()}
+    return StandingFile(path, _digest(data), experts, rule, sites)
 
 
 def _digest(data: bytes) -> str:
@@ -322,9 +330,9 @@ def _verify(path: Path, data: bytes, expected: str) -> None:
         raise ModelError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}; {_REMEDY}")
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 
