@@ -80,9 +80,8 @@ def small_model(number: int = 0) -> Model:
 
 def small_standing(row: int) -> Standing:
     week = np.zeros((7, 7))
-    table = ScoreTable(
-        np.array([0.5], np.float32), *np.ones((3, 1), np.uint16), flood_share=np.ones(1, np.uint8)
-    )
+    ones = np.ones(1, np.uint16)
+    table = ScoreTable(np.ones(1, np.float32), ones, ones, ones, np.ones(1, np.uint8))
     return Standing(
         day=date(2020, 1, 1) + timedelta(days=row),
         row=row,
