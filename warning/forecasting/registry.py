@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -207,7 +208,7 @@ class Registry:
         try:
             return path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
+            raise _unreadable(path, error) from error
 
     def _load(self, model_id: str, manifest: bytes) -> Model:
         parameters = self._read(model_id, PARAMETERS)
@@ -220,15 +221,18 @@ class Registry:
             raise ModelError(f"{path} does not describe a usable model ({error!r}); {_REMEDY}") from error
 
     def _summary(self, model_id: str, active: bool) -> ModelSummary:
+        path = self._models / model_id / MANIFEST
         try:
-            plain = json.loads(self._read(model_id, MANIFEST))
-            sites = {name: site_from_json(site) for name, site in plain["sites"].items()}
-            created_at = datetime.fromisoformat(plain["created_at"])
-        except (ModelError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return ModelSummary(model_id, None, (), math.nan, active, problem=str(error))
-        ratios = [value for site in sites.values() for value in site.skill if value > 0]
-        skill = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
-        return ModelSummary(model_id, created_at, tuple(sites), skill, active)
+            found = path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            created_at, sites, skill = _facts(path, stamp)
+        except OSError as error:
+            problem = str(_unreadable(path, error))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problem = str(error)
+        else:
+            return ModelSummary(model_id, created_at, sites, skill, active)
+        return ModelSummary(model_id, None, (), math.nan, active, problem)
 
     def _remove_unfinished(self) -> None:
         for leftover in self._models.glob(f"{_UNFINISHED}*"):
@@ -318,6 +322,24 @@ def _write_standing_file(path: Path, standings: Mapping[str, Standing], rule: We
     experts = next(iter(standings.values())).experts
     sites = {name: (one.day, one.mark) for name, one in standings.items()}
     return StandingFile(path, _digest(data), experts, rule, sites)
+
+
+@lru_cache(maxsize=32)
+def _facts(manifest: Path, stamp: tuple[int, ...]) -> tuple[datetime, tuple[str, ...], float]:
+    """When a model was made, its dams, and their mean skill.
+
+    Remembered while `stamp`, of the file, stays: the health is looked at every minute, and to read the
+    manifests of all models of ten thousand dams takes seconds.
+    """
+    plain = json.loads(manifest.read_bytes())
+    sites = {name: site_from_json(site) for name, site in plain["sites"].items()}
+    ratios = [value for site in sites.values() for value in site.skill if value > 0]
+    skill = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
+    return datetime.fromisoformat(plain["created_at"]), tuple(sites), skill
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path} cannot be read ({error.strerror}); {_REMEDY}")
 
 
 def _digest(data: bytes) -> str:

@@ -273,6 +273,29 @@ def test_the_list_tells_age_skill_and_which_one_is_active(directory: Path, promo
     assert second.problem is not None
 
 
+def test_a_manifest_that_was_read_once_is_read_again_when_it_changes(
+    directory: Path, promoted: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The health is looked at every minute, and the manifests of a large fleet take seconds to read."""
+    path = directory / "models" / promoted.model_id / MANIFEST
+    (first,) = Registry(directory).list()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read already"))
+        assert Registry(directory).list() == (first,)
+        assert Registry(directory).in_force() == first
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    (damaged,) = Registry(directory).list()
+    assert damaged.problem is not None
+    path.write_bytes(whole)
+    assert Registry(directory).list() == (first,)
+    path.unlink()
+    (gone,) = Registry(directory).list()
+    assert gone.problem is not None
+    for part in (str(path), "No such file", "dam-warning train"):
+        assert part in gone.problem
+
+
 def test_pruning_keeps_the_newest_and_the_one_in_force(directory: Path, promoted: Model) -> None:
     registry = Registry(directory)
     others = [registry.save(small_model(number)) for number in range(1, 5)]
