@@ -18,7 +18,7 @@ import numpy as np
 from warning.child import Message
 from warning.domain.ahead import WHAT, words_ahead
 from warning.domain.findings import Finding, FindingKind
-from warning.domain.forecast import Forecast
+from warning.domain.forecast import Forecast, all_finite
 from warning.errors import ForecastError, ModelError
 from warning.forecasting.ahead import usable_ahead
 from warning.forecasting.asking import ForecasterSettings, ForecastRequest, ask
@@ -305,6 +305,8 @@ class Ladder:
     def _counts_on(self, model: Model, reservoir_id: str, result: PoolResult) -> tuple[str, ...]:
         """What of the days ahead the networks were told, for the record and for whoever is warned."""
         job = self._jobs[reservoir_id]
+        if not job.series.ahead:
+            return ()
         row = job.series.row(result.first_day + timedelta(days=int(result.rows[-1])))
         learnt = any(spec.options.get("ahead") for spec in model.specs)
         used = usable_ahead(job.series, job.scale) if learnt else {}
@@ -338,4 +340,4 @@ def _reaches(request: ForecastRequest, train_end: date) -> bool:
 
 def _answered(result: PoolResult, network: str) -> bool:
     values = result.experts.get(network)
-    return values is not None and bool(np.isfinite(values[-1]).all())
+    return values is not None and all_finite(values[-1])
