@@ -253,14 +253,9 @@ def _ignorant(reservoir_id: str, history: History, error: Exception) -> History:
 def forecast_fleet(watch: Watch, histories: Mapping[str, History], now: datetime) -> FleetForecast:
     """Forecast all dams in one call; whatever goes wrong leaves observation to stand alone."""
     requests = {
-        reservoir.id: ForecastRequest(
-            reservoir.id,
-            series,
-            reservoir.forecast_variable,
-            reservoir.limits.get(reservoir.forecast_variable),
-        )
-        for reservoir in watch.reservoirs
-        if (series := histories[reservoir.id].series) is not None
+        dam.id: ForecastRequest(dam.id, series, dam.forecast_variable, dam.limits.get(dam.forecast_variable))
+        for dam in watch.reservoirs
+        if (series := histories[dam.id].series) is not None
     }
     return _attempt(
         lambda: watch.forecaster(requests, now),
