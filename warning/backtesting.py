@@ -12,7 +12,8 @@ from pathlib import Path
 from warning.domain.variables import Variable
 from warning.errors import ModelError
 from warning.forecasting.ahead import observed_ahead
-from warning.forecasting.forecaster import ForecasterSettings, ForecastRequest, hindcast
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import hindcast
 from warning.forecasting.model import Model
 from warning.forecasting.pool import PoolResult
 from warning.forecasting.registry import Registry

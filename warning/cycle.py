@@ -31,7 +31,8 @@ from warning.domain.screening import screen
 from warning.domain.screening_findings import screening_findings
 from warning.domain.screening_limits import screening_basis
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import FleetForecast, Forecaster, ForecastRequest
+from warning.forecasting.asking import ForecastRequest
+from warning.forecasting.forecaster import FleetForecast, Forecaster
 from warning.forecasting.model import SiteFit
 from warning.forecasting.registry import Registry
 from warning.journal.entries import CycleEntry
@@ -252,14 +253,9 @@ def _ignorant(reservoir_id: str, history: History, error: Exception) -> History:
 def forecast_fleet(watch: Watch, histories: Mapping[str, History], now: datetime) -> FleetForecast:
     """Forecast all dams in one call; whatever goes wrong leaves observation to stand alone."""
     requests = {
-        reservoir.id: ForecastRequest(
-            reservoir.id,
-            series,
-            reservoir.forecast_variable,
-            reservoir.limits.get(reservoir.forecast_variable),
-        )
-        for reservoir in watch.reservoirs
-        if (series := histories[reservoir.id].series) is not None
+        dam.id: ForecastRequest(dam.id, series, dam.forecast_variable, dam.limits.get(dam.forecast_variable))
+        for dam in watch.reservoirs
+        if (series := histories[dam.id].series) is not None
     }
     return _attempt(
         lambda: watch.forecaster(requests, now),

@@ -26,7 +26,8 @@ from warning.domain.delivery import Channel, others_to_tell
 from warning.domain.reservoir import Reservoir
 from warning.errors import JournalError, UsageError
 from warning.events import pairs
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings
+from warning.forecasting.asking import ForecasterSettings
+from warning.forecasting.forecaster import Forecaster
 from warning.forecasting.registry import Registry
 from warning.forecasting.trainer import TrainReport, train_model
 from warning.forecasting.training_plan import TrainingSettings

@@ -4,14 +4,16 @@
 
 A model of the usual size is trained for one epoch on three simulated dams of three years. Every dam of the
 fleet is a copy of one of them with a scale of its own, so that their ridges are refitted on different days.
-Its standing is that of a month ago. Three calls are measured: the first with this model, which answers for
-all days since the standing; that of the next day; and that of some dams without standings, whose whole past
-is replayed, as for every dam before there were standings. Then the refit alone, of the dams whose block of
-eight weeks begins on one day.
+Its standing, and what is remembered beside it, are as a training on that day leaves them. The calls are
+those of the first and second day after the training; up to ten thousand dams also the one after a month
+without any, and that of the day after it, which is what a daily call costs just before the next training.
+Besides, some dams without standings, whose whole past is replayed, as for every dam before there were
+standings, and the refit alone of the dams whose block of eight weeks begins on one day.
 
 Of each call: seconds, processor seconds of this process and its children together, and the most memory
 that all of them had together (shared pages counted once), with what was held before the call: the records
-of every dam, 66 kB each here, are the caller's and are counted too.
+of every dam, 66 kB each here, are the caller's and are counted too. The model and the fleet are made in
+another process, so that this one is as slim as the daemon.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +38,15 @@ from warning.demo.simulation import simulate_fleet
 from warning.domain.readings import RawReadings, ReadingSeries
 from warning.domain.reservoir import ScreeningLimits
 from warning.domain.screening import screen
-from warning.domain.variables import Variable
-from warning.forecasting import networks
+from warning.domain.variables import FloatArray, Variable
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
 from warning.forecasting.autoregression import block_starts, coefficients_before
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest
-from warning.forecasting.model import Model, SiteFit
+from warning.forecasting.batches import SiteJob
+from warning.forecasting.daily import memory_of
+from warning.forecasting.forecaster import Forecaster
+from warning.forecasting.model import Model, SiteFit, SiteScale
 from warning.forecasting.pool import OPERATIONAL_RULE, issue_rows, replayed
+from warning.forecasting.ragged import Arrays
 from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION
 from warning.forecasting.standing import Standing, standing_at, standing_row
@@ -49,6 +56,7 @@ from warning.forecasting.training_plan import TrainingSettings
 NOW = datetime(2026, 1, 1, 6, tzinfo=UTC)
 DAYS, SINCE = 1095, 30
 SAMPLE = 60
+MOST_FOR_A_MONTH = 10_000
 MIB = 2.0**20
 
 
@@ -59,6 +67,17 @@ class Prototype:
     series: ReadingSeries
     fit: SiteFit
     standing: Standing
+    memory: Arrays
+    fits: dict[int, FloatArray | None]
+    """The ridge by the day that it was refitted on, in case it was on that day."""
+
+    def remembered(self, scale: SiteScale) -> Arrays:
+        """What the training leaves of a copy with this scale."""
+        days = np.arange(self.standing.day.toordinal() + 1, min(self.fits) + len(self.fits))
+        starts = sorted({*block_starts(scale, days).tolist()} & self.fits.keys())
+        made = {day: fit for day in starts if (fit := self.fits[day]) is not None}
+        kept = np.stack(list(made.values())) if made else self.memory["fits"][:0]
+        return {**self.memory, "starts": np.array(list(made), np.int64), "fits": kept}
 
 
 def cut(series: ReadingSeries, days: int) -> ReadingSeries:
@@ -88,6 +107,8 @@ def train(folder: Path) -> tuple[Model, list[Prototype]]:
             train_end=ends[0],
             validation_end=ends[1],
         )
+    from warning.forecasting import networks  # torch is for this process alone
+
     registry = Registry(folder / "trained")
     train_model(histories, TrainingSettings(max_epochs=1), registry, NOW)
     model = registry.active()
@@ -96,13 +117,19 @@ def train(folder: Path) -> tuple[Model, list[Prototype]]:
     prototypes = []
     for name, history in histories.items():
         fit, known = model.sites[name], history.series
+        site = SiteJob(known, fit.scale, fit.train_end, None)
         rows = issue_rows(known, Variable.LEVEL_M, fit.train_end)
         z = networks.predict_z(loaded, known, fit.scale, rows, "cpu")
         past = replayed(known, fit.scale, fit.train_end, z, OPERATIONAL_RULE)
         row = standing_row(past)
         assert row is not None
         standing = standing_at(row, known, fit.scale, fit.train_end, past, OPERATIONAL_RULE)
-        prototypes.append(Prototype(records[name], fit, standing))
+        memory = memory_of(site, standing, rows, z, OPERATIONAL_RULE)
+        fits = {
+            known.day(day).toordinal(): coefficients_before(known, fit.scale, day)
+            for day in range(known.row(standing.day) + 1, len(known))
+        }
+        prototypes.append(Prototype(records[name], fit, standing, memory, fits))
     return model, prototypes
 
 
@@ -220,35 +247,49 @@ def refit(fleet: dict[str, Prototype]) -> tuple[int, float]:
     return count, time.process_time() - begin
 
 
+def prepare(folder: Path, sizes: list[int]) -> list[Prototype]:
+    """Make a registry for each size, and one of `SAMPLE` dams without standings."""
+    model, prototypes = train(folder)
+    for size in [SAMPLE, *sizes]:
+        fleet = fleet_of(prototypes, size)
+        registry = Registry(folder / f"{size}")
+        own = replace(model, sites={name: kind.fit for name, kind in fleet.items()})
+        standings = {name: kind.standing for name, kind in fleet.items()} if size != SAMPLE else {}
+        registry.promote(registry.save(own, standings))
+        memories = {name: kind.remembered(kind.fit.scale) for name, kind in fleet.items()}
+        registry.remember(own.model_id, memories)
+    return prototypes
+
+
 def main() -> int:
     sizes = [int(word) for word in sys.argv[1:]] or [100, 1_000, 10_000]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(1, get_context("spawn")) as pool:
         folder = Path(name)
-        model, prototypes = train(folder)
-        sample = fleet_of(prototypes, SAMPLE)
-        full = Registry(folder / "full")
-        sites = {name: kind.fit for name, kind in sample.items()}
-        full.promote(full.save(replace(model, sites=sites)))
-        whole = call(full, requests(sample, DAYS))
-        print(f"{SAMPLE:7d} dams, every past replayed: {whole}", flush=True)
+        prototypes = pool.submit(prepare, folder, sizes).result()
+        pool.shutdown()
+        whole = call(Registry(folder / f"{SAMPLE}"), requests(fleet_of(prototypes, SAMPLE), DAYS))
+        print(f"{SAMPLE:7d} dams, every past replayed:     {whole}", flush=True)
         for size in sizes:
-            fleet = fleet_of(prototypes, size)
-            registry = Registry(folder / f"{size}")
-            sites = {name: kind.fit for name, kind in fleet.items()}
-            standings = {name: kind.standing for name, kind in fleet.items()}
-            registry.promote(registry.save(replace(model, sites=sites), standings))
-            on_disk = sum(path.stat().st_size for path in (folder / f"{size}").rglob("*.npz")) / MIB
-            first = call(registry, requests(fleet, DAYS))
-            print(f"{size:7d} dams, first call:            {first}", flush=True)
-            daily = call(registry, requests(fleet, DAYS + 1))
-            ratio = (whole.cpu_s / SAMPLE) / (daily.cpu_s / size)
-            print(f"{size:7d} dams, next day:              {daily}; a replay is {ratio:.0f} times the CPU")
-            count, seconds = refit(fleet)
-            print(
-                f"{size:7d} dams: standings {on_disk:.0f} MiB; {count} refits of one day {seconds:.1f} CPU s"
-            )
+            measure(folder / f"{size}", fleet_of(prototypes, size), whole.cpu_s / SAMPLE)
             shutil.rmtree(folder / f"{size}")
     return 0
+
+
+def measure(folder: Path, fleet: dict[str, Prototype], replay_cpu_s: float) -> None:
+    size, registry = len(fleet), Registry(folder)
+    calls = {"first after training": DAYS - SINCE + 1, "second day": DAYS - SINCE + 2}
+    if size <= MOST_FOR_A_MONTH:
+        calls |= {"after a month without": DAYS, "the day after that": DAYS + 1}
+    for what, days in calls.items():
+        cost = call(registry, requests(fleet, days))
+        ratio = replay_cpu_s / (cost.cpu_s / size)
+        print(f"{size:7d} dams, {what + ':':25s}{cost}; a replay is {ratio:.0f} times the CPU", flush=True)
+    on_disk = sum(path.stat().st_size for path in folder.rglob("*.npz")) / MIB
+    count, seconds = refit(fleet)
+    print(
+        f"{size:7d} dams: {on_disk:.0f} MiB on disk; {count} refits of one day {seconds:.1f} CPU s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from warning.config.loading import load_configuration
 from warning.cycle import run_cycle
 from warning.domain.findings import FindingKind
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import FleetForecast, Forecaster, ForecasterSettings, ForecastRequest
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import FleetForecast, Forecaster
 from warning.sources.line_protocol import line, noon_ns
 from warning.wiring import wired
 

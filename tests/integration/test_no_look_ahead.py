@@ -15,7 +15,8 @@ import pytest
 
 from warning.domain.readings import RawReadings
 from warning.domain.screening import screen
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest, hindcast
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import Forecaster, hindcast
 from warning.forecasting.registry import Registry
 from warning.forecasting.trainer import TrainingHistory, train_model
 from warning.forecasting.training_plan import TrainingSettings

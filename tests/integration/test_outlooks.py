@@ -22,13 +22,8 @@ from warning.domain.findings import FindingKind
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import ScreeningLimits
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import (
-    FleetForecast,
-    Forecaster,
-    ForecasterSettings,
-    ForecastRequest,
-    hindcast,
-)
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import FleetForecast, Forecaster, hindcast
 from warning.forecasting.model import Model
 from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION

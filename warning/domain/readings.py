@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -130,10 +131,7 @@ class ReadingSeries:
 
     def last_reported_row(self, variable: Variable) -> int | None:
         """Return the row of the newest value of `variable`, doubted or not."""
-        if variable not in self.values:
-            return None
-        rows = np.flatnonzero(self.reported(variable))
-        return int(rows[-1]) if rows.size else None
+        return last_reported(self.values[variable]) if variable in self.values else None
 
     def last_trusted_row(self, variable: Variable) -> int | None:
         """Return the row of the newest value of `variable` that is believed."""
@@ -141,6 +139,14 @@ class ReadingSeries:
             return None
         rows = np.flatnonzero(np.isfinite(self.trusted(variable)))
         return int(rows[-1]) if rows.size else None
+
+
+def last_reported(values: FloatArray) -> int | None:
+    """Return where the last value of a column stands; None where there is none."""
+    if math.isfinite(values[-1]):  # nearly always
+        return values.size - 1
+    rows = np.flatnonzero(np.isfinite(values))
+    return int(rows[-1]) if rows.size else None
 
 
 @dataclass(frozen=True, slots=True)

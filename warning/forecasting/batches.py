@@ -1,6 +1,6 @@
-"""What crosses to the child for dams with a standing, and back: their last readings, the newest forecast.
+"""What crosses to the child and back, some dams at a time: their readings, their forecasts, their standings.
 
-Thousands of dams cross together, so their arrays lie end to end (`ragged`).
+Hundreds of dams cross together, so their arrays lie end to end (`ragged`).
 """
 
 from __future__ import annotations
@@ -43,21 +43,22 @@ class SiteJob:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Dams whose past need not be lived through again: their standings in `file`, and the readings since.
+    """Dams to forecast together; without a file of `standings` the whole past of each is lived through.
 
-    `memory` is the file for what the child wants to know again tomorrow; None for none. The readings
-    are enough for any forecast if `whole`, else a ridge that was refitted some days ago must be remembered.
+    With one, `sites` hold the readings since. They are enough for any forecast if `whole`, else a ridge
+    that was refitted some days ago must be remembered. `memory` is the file for what is to be known again
+    tomorrow; None for none.
     """
 
-    file: StandingFile
-    memory: Path | None
     sites: Mapping[str, SiteJob]
+    standings: StandingFile | None = None
+    memory: Path | None = None
     whole: bool = True
 
 
-def pack_batches(batches: Sequence[Batch], arrays: Arrays) -> list[dict[str, Any]]:
-    """Put the readings of all batches into `arrays` and return the rest as JSON."""
-    series = [site.series for batch in batches for site in batch.sites.values()]
+def pack_batch(batch: Batch) -> tuple[dict[str, Any], Arrays]:
+    """Take a batch apart into JSON and arrays."""
+    series = [site.series for site in batch.sites.values()]
     sets = [
         {
             _KEYS[part, variable]: column
@@ -66,29 +67,28 @@ def pack_batches(batches: Sequence[Batch], arrays: Arrays) -> list[dict[str, Any
         }
         for one in series
     ]
-    arrays |= pack("batches", sets)
-    return [
-        {
-            "file": file_to_json(batch.file) | {"path": str(batch.file.path)},
-            "memory": None if batch.memory is None else str(batch.memory),
-            "whole": batch.whole,
-            "sites": {name: _site_to_json(site) for name, site in batch.sites.items()},
-        }
-        for batch in batches
-    ]
+    file = batch.standings
+    plain = {
+        "standings": None if file is None else file_to_json(file) | {"path": str(file.path)},
+        "memory": None if batch.memory is None else str(batch.memory),
+        "whole": batch.whole,
+        "sites": {name: _site_to_json(site) for name, site in batch.sites.items()},
+    }
+    return plain, pack("site", sets)
 
 
-def unpack_batches(plain: Sequence[Mapping[str, Any]], arrays: Arrays) -> tuple[Batch, ...]:
-    """Rebuild what `pack_batches` took apart."""
-    columns = iter(unpack("batches", arrays))
-    return tuple(
-        Batch(
-            file=file_from_json(Path(batch["file"]["path"]), batch["file"]),
-            memory=None if batch["memory"] is None else Path(batch["memory"]),
-            whole=bool(batch["whole"]),
-            sites={name: _site_from_json(site, next(columns)) for name, site in batch["sites"].items()},
-        )
-        for batch in plain
+def unpack_batch(plain: Mapping[str, Any], arrays: Arrays) -> Batch:
+    """Rebuild what `pack_batch` took apart."""
+    columns = unpack("site", arrays)
+    file = plain["standings"]
+    return Batch(
+        sites={
+            name: _site_from_json(site, own)
+            for (name, site), own in zip(plain["sites"].items(), columns, strict=True)
+        },
+        standings=None if file is None else file_from_json(Path(file["path"]), file),
+        memory=None if plain["memory"] is None else Path(plain["memory"]),
+        whole=bool(plain["whole"]),
     )
 
 
@@ -113,27 +113,27 @@ def file_from_json(path: Path, plain: Mapping[str, Any]) -> StandingFile:
     )
 
 
-def pack_newest(results: Mapping[str, PoolResult], arrays: Arrays) -> list[dict[str, Any]]:
-    """Put results of one row each into `arrays` and return the rest as JSON."""
+def pack_results(results: Mapping[str, PoolResult], arrays: Arrays) -> list[dict[str, Any]]:
+    """Put results into `arrays` and return the rest as JSON."""
     sets = [
         {name: getattr(result, name) for name in RESULT_ARRAYS}
         | {"experts": np.stack(list(result.experts.values()))}
         for result in results.values()
     ]
-    arrays |= pack("newest", sets)
+    arrays |= pack("result", sets)
     return [
         {"id": name, "set": i, "first_day": result.first_day.isoformat(), "experts": list(result.experts)}
         for i, (name, result) in enumerate(results.items())
     ]
 
 
-def unpack_newest(
+def unpack_results(
     plain: Sequence[Mapping[str, Any]], arrays: Arrays
 ) -> tuple[dict[str, PoolResult], dict[str, str]]:
-    """Rebuild what `pack_newest` took apart, and say what is wrong with the dams whose part is misshapen."""
+    """Rebuild what `pack_results` took apart, and say what is wrong with the dams whose part is misshapen."""
     results: dict[str, PoolResult] = {}
     failures: dict[str, str] = {}
-    sets = unpack("newest", arrays)
+    sets = unpack("result", arrays)
     for entry in plain:
         name = str(entry["id"])
         try:
@@ -174,6 +174,17 @@ def unpack_standings(plain: Mapping[str, Any], arrays: Arrays) -> dict[str, Stan
     experts = tuple(str(name) for name in plain["experts"])
     sets = unpack("standings", arrays)
     return {str(name): from_arrays(experts, own) for name, own in zip(plain["sites"], sets, strict=True)}
+
+
+def pack_memories(memories: Mapping[str, Arrays], arrays: Arrays) -> list[str]:
+    """Put what is to be remembered of each dam into `arrays` and return the rest as JSON."""
+    arrays |= pack("memory", list(memories.values()))
+    return list(memories)
+
+
+def unpack_memories(plain: Sequence[str], arrays: Arrays) -> dict[str, Arrays]:
+    """Rebuild what `pack_memories` took apart."""
+    return {str(name): own for name, own in zip(plain, unpack("memory", arrays), strict=True)}
 
 
 def bounds_to_json(bounds: Bounds | None) -> list[float] | None:

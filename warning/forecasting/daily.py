@@ -34,6 +34,7 @@ from warning.forecasting.joined import (
     scales_of_rows,
 )
 from warning.forecasting.marks import row_marks
+from warning.forecasting.model import StandingFile
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
 from warning.forecasting.ragged import Arrays, pack, unpack
 from warning.forecasting.resume import Reached, Resumption, in_its_unit, resumed
@@ -54,11 +55,11 @@ _UNREADABLE: Final = (ForecastError, OSError, ValueError, KeyError, EOFError, zi
 
 
 def forecast_batch(
-    batch: Batch, predict: Predict, rule: WeightRule
+    batch: Batch, file: StandingFile, predict: Predict, rule: WeightRule
 ) -> tuple[dict[str, PoolResult], dict[str, str]]:
-    """Return the newest forecast of each dam of `batch`, and why others have none."""
+    """Return the newest forecast of each dam from its standing in `file`, and why others have none."""
     try:
-        standings = read_standings(batch.file, batch.sites)
+        standings = read_standings(file, batch.sites)
     except _UNREADABLE as error:
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
     work = _Work(batch, standings, _remembered(batch.memory), predict, rule)
@@ -67,7 +68,7 @@ def forecast_batch(
     for first in range(0, len(names), at_once):
         work.forecast(names[first : first + at_once])
     if batch.memory is not None and work.new_memories:
-        _remember(batch.memory, {**work.memories, **work.new_memories})
+        remember(batch.memory, {**work.memories, **work.new_memories})
     return work.results, work.failures
 
 
@@ -105,6 +106,20 @@ class _Work:
         self.new_memories |= {name: dams[name].memory() for name in found}
         far = dams.keys() - found.keys()
         self.failures |= dict.fromkeys(far, "its readings do not reach back far enough")
+
+
+def memory_of(
+    site: SiteJob, standing: Standing, rows: IndexArray, z: Mapping[str, FloatArray], rule: WeightRule
+) -> Arrays:
+    """Return what a forecast from this standing would remember; `z` are the networks' answers on `rows`."""
+
+    def known(questions: Sequence[Question]) -> list[dict[str, FloatArray]]:
+        at = np.searchsorted(rows, questions[0][2])
+        return [{name: values[at] for name, values in z.items()}]
+
+    dam = Dam(site, standing, {})
+    go_on({"": dam}, known, rule, whole=True)
+    return dam.memory()
 
 
 def go_on(dams: Mapping[str, Dam], predict: Predict, rule: WeightRule, whole: bool) -> dict[str, PoolResult]:
@@ -351,8 +366,11 @@ def _remembered(path: Path | None) -> dict[str, Arrays]:
         return {}
 
 
-def _remember(path: Path, memories: Mapping[str, Arrays]) -> None:
-    """Replace the file at once; a disk that refuses costs time tomorrow, not a forecast today."""
+def remember(path: Path, memories: Mapping[str, Arrays]) -> None:
+    """Leave what the next forecast from these standings wants to know; the file is replaced at once.
+
+    A disk that refuses costs time tomorrow, not a forecast today.
+    """
     unfinished = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

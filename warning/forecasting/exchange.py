@@ -1,14 +1,15 @@
 """What crosses between the daemon and its child: plain JSON and arrays, never pickles.
 
-A job is a folder with `job.json` and `arrays.npz`; the answer is `result.json` and `result.npz`
-beside them. Needs numpy and the standard library only.
+A job is a folder with `job.json` and `job.npz`; the result of a training is `result.json` and `result.npz`
+beside them. Dams to forecast follow in batches, each with an answer of its own. Needs numpy and the standard
+library only.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from math import isfinite, nan
@@ -23,17 +24,13 @@ from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
 from warning.errors import ForecastError
 from warning.forecasting.batches import (
-    RESULT_ARRAYS,
-    Batch,
-    SiteJob,
     bounds_from_json,
     bounds_to_json,
-    checked_result,
-    pack_batches,
-    pack_newest,
+    pack_memories,
+    pack_results,
     pack_standings,
-    unpack_batches,
-    unpack_newest,
+    unpack_memories,
+    unpack_results,
     unpack_standings,
 )
 from warning.forecasting.model import NetworkSpec, SiteScale
@@ -54,25 +51,29 @@ States: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
 
 FORECAST: Final = "forecast"
 TRAIN: Final = "train"
+BATCH: Final = "batch-{}"
+ANSWER: Final = "answer-{}"
 _PARTS: Final = ("values", "at_once", "settled")
+_SIMPLE: Final = ("device", "last_only", "keep_standings", "shared", "batches")
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastJob:
-    """What the child is to forecast; with `last_only` the newest issue row of each dam alone.
+    """How the child is to forecast the dams that it is then handed in batches.
 
-    `device` is "auto", "cpu" or "cuda". The newest row of the dams in `batches` comes from their standings.
-    With `keep_standings` the answer holds the standings of all `sites`.
+    `device` is "auto", "cpu" or "cuda". With `last_only` each dam's newest issue row alone is answered for,
+    with `keep_standings` its standing too. `shared` says whether a second worker is worth its start,
+    `batches` how many there will be, 0 if that is not known.
     """
 
-    sites: Mapping[str, SiteJob]
     specs: tuple[NetworkSpec, ...]
     states: States
     rule: WeightRule
     device: str
     last_only: bool
-    batches: tuple[Batch, ...] = ()
     keep_standings: bool = False
+    shared: bool = False
+    batches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,12 @@ class Incumbent:
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """What the child is to train, and the rule under which the pool's validation skill is measured.
-
-    With `parts` only those of `settings.parts()` are trained, and no skill is measured.
-    """
+    """What the child is to train, and the rule under which the pool's validation skill is measured."""
 
     sites: Mapping[str, TrainSite]
     settings: TrainingSettings
     rule: WeightRule
     incumbent: Incumbent | None = None
-    parts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +116,35 @@ class TrainAnswer:
     versions: Mapping[str, str]
     incumbent_skill: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    memories: Mapping[str, Arrays] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastAnswer:
-    """What the child answered; each dam is in one of the two."""
+    """What the child answered; each dam is in one of the first two.
+
+    `memories` are what the first forecast from the `standings` would otherwise have to find out again.
+    """
 
     results: Mapping[str, PoolResult]
     failures: Mapping[str, str]
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    memories: Mapping[str, Arrays] = field(default_factory=dict)
+
+
+def together(answers: Iterable[ForecastAnswer], names: Iterable[str]) -> ForecastAnswer:
+    """Return several answers as one, its results in the order of `names`."""
+    results: dict[str, PoolResult] = {}
+    failures: dict[str, str] = {}
+    standings: dict[str, Standing] = {}
+    memories: dict[str, Arrays] = {}
+    for answer in answers:
+        results |= answer.results
+        failures |= answer.failures
+        standings |= answer.standings
+        memories |= answer.memories
+    results = {name: results[name] for name in names if name in results}
+    return ForecastAnswer(results, failures, standings, memories)
 
 
 def write_folder(folder: Path, name: str, plain: Mapping[str, Any], arrays: Arrays) -> None:
@@ -147,6 +164,14 @@ def read_folder(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
     if not isinstance(plain, dict):
         raise ForecastError(f"the {name} of the forecast child is unusable: no JSON object")
     return plain, arrays
+
+
+def take_folder(folder: Path, name: str) -> tuple[dict[str, Any], Arrays]:
+    """Read what `write_folder` wrote, and delete it; raises ForecastError like `read_folder`."""
+    found = read_folder(folder, name)
+    for path in (folder / f"{name}.json", folder / f"{name}.npz"):
+        path.unlink()
+    return found
 
 
 def pack_series(prefix: str, series: ReadingSeries, arrays: Arrays) -> dict[str, Any]:
@@ -193,51 +218,23 @@ def unpack_states(arrays: Arrays, prefix: str = "network") -> dict[str, State]:
 def pack_forecast_job(job: ForecastJob) -> tuple[dict[str, Any], Arrays]:
     """Take a job apart into JSON and arrays."""
     arrays: Arrays = {}
-    sites = []
-    for i, (reservoir_id, site) in enumerate(job.sites.items()):
-        sites.append(
-            {
-                "id": reservoir_id,
-                "series": pack_series(f"site/{i}", site.series, arrays),
-                "scale": scale_to_json(site.scale),
-                "fit_end": site.fit_end.isoformat(),
-                "bounds": bounds_to_json(site.bounds),
-            }
-        )
     pack_states(job.states, arrays)
     plain = {
         "job": FORECAST,
-        "sites": sites,
         "networks": specs_to_json(job.specs),
         "rule": asdict(job.rule),
-        "device": job.device,
-        "last_only": job.last_only,
-        "keep_standings": job.keep_standings,
-        "batches": pack_batches(job.batches, arrays),
+        **{name: getattr(job, name) for name in _SIMPLE},
     }
     return plain, arrays
 
 
 def unpack_forecast_job(plain: Mapping[str, Any], arrays: Arrays) -> ForecastJob:
     """Rebuild what `pack_forecast_job` took apart."""
-    sites = {
-        site["id"]: SiteJob(
-            series=unpack_series(f"site/{i}", site["series"], arrays),
-            scale=scale_from_json(site["scale"]),
-            fit_end=date.fromisoformat(site["fit_end"]),
-            bounds=bounds_from_json(site["bounds"]),
-        )
-        for i, site in enumerate(plain["sites"])
-    }
     return ForecastJob(
-        sites=sites,
         specs=specs_from_json(plain["networks"]),
         states=unpack_states(arrays),
         rule=WeightRule(**plain["rule"]),
-        device=plain["device"],
-        last_only=plain["last_only"],
-        keep_standings=plain["keep_standings"],
-        batches=unpack_batches(plain["batches"], arrays),
+        **{name: plain[name] for name in _SIMPLE},
     )
 
 
@@ -261,7 +258,6 @@ def pack_train_job(job: TrainJob) -> tuple[dict[str, Any], Arrays]:
         "settings": asdict(job.settings),
         "rule": asdict(job.rule),
         "incumbent": _pack_incumbent(job.incumbent, arrays),
-        "parts": job.parts,
     }
     return plain, arrays
 
@@ -297,7 +293,6 @@ def unpack_train_job(plain: Mapping[str, Any], arrays: Arrays) -> TrainJob:
         TrainingSettings(**settings),
         WeightRule(**plain["rule"]),
         _unpack_incumbent(plain["incumbent"], arrays),
-        None if plain["parts"] is None else tuple(plain["parts"]),
     )
 
 
@@ -312,6 +307,7 @@ def pack_train_answer(answer: TrainAnswer) -> tuple[dict[str, Any], Arrays]:
         "incumbent_skill": _skill_to_json(answer.incumbent_skill),
         "versions": dict(answer.versions),
         "standings": pack_standings(answer.standings, arrays),
+        "memories": pack_memories(answer.memories, arrays),
     }
     return plain, arrays
 
@@ -330,9 +326,11 @@ def unpack_train_answer(plain: Mapping[str, Any], arrays: Arrays) -> TrainAnswer
         skill, incumbent_skill = (_skill_from_json(plain[name]) for name in ("skill", "incumbent_skill"))
         versions = {str(name): str(version) for name, version in plain["versions"].items()}
         standings = unpack_standings(plain["standings"], arrays)
+        memories = unpack_memories(plain["memories"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForecastError(f"the training's result is unusable: {error!r}") from error
-    return TrainAnswer(TrainedNetworks(specs, states, log), skill, versions, incumbent_skill, standings)
+    networks = TrainedNetworks(specs, states, log)
+    return TrainAnswer(networks, skill, versions, incumbent_skill, standings, memories)
 
 
 def _skill_to_json(skill: Mapping[str, tuple[float, ...]]) -> dict[str, list[float | None]]:
@@ -349,26 +347,11 @@ def _skill_from_json(plain: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
 def pack_answer(answer: ForecastAnswer) -> tuple[dict[str, Any], Arrays]:
     """Take an answer apart into JSON and arrays."""
     arrays: Arrays = {}
-    results = []
-    newest = {name: result for name, result in answer.results.items() if result.rows.size == 1}
-    others = {name: result for name, result in answer.results.items() if name not in newest}
-    for i, (reservoir_id, result) in enumerate(others.items()):
-        for name in RESULT_ARRAYS:
-            arrays[f"result/{i}/{name}"] = getattr(result, name)
-        for name, values in result.experts.items():
-            arrays[f"result/{i}/expert/{name}"] = values
-        results.append(
-            {
-                "id": reservoir_id,
-                "first_day": result.first_day.isoformat(),
-                "experts": list(result.experts),
-            }
-        )
     plain = {
-        "results": results,
-        "newest": pack_newest(newest, arrays),
+        "results": pack_results(answer.results, arrays),
         "failures": dict(answer.failures),
         "standings": pack_standings(answer.standings, arrays),
+        "memories": pack_memories(answer.memories, arrays),
     }
     return plain, arrays
 
@@ -380,16 +363,9 @@ def unpack_answer(plain: Mapping[str, Any], arrays: Arrays) -> ForecastAnswer:
     """
     try:
         failures = {str(key): str(text) for key, text in plain["failures"].items()}
-        entries = [(str(entry["id"]), entry) for entry in plain["results"]]
-        results, misshapen = unpack_newest(plain["newest"], arrays)
+        results, misshapen = unpack_results(plain["results"], arrays)
         standings = unpack_standings(plain["standings"], arrays)
+        memories = unpack_memories(plain["memories"], arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ForecastError(f"the forecast child's result is unusable: {error!r}") from error
-    for i, (reservoir_id, entry) in enumerate(entries):
-        try:
-            parts = {name: arrays[f"result/{i}/{name}"] for name in RESULT_ARRAYS}
-            experts = {name: arrays[f"result/{i}/expert/{name}"] for name in entry["experts"]}
-            results[reservoir_id] = checked_result(date.fromisoformat(entry["first_day"]), parts, experts)
-        except (KeyError, TypeError, ValueError) as error:
-            failures[reservoir_id] = f"the forecast child's answer is unusable: {error}"
-    return ForecastAnswer(results, failures | misshapen, standings)
+        raise ForecastError(f"the forecast child's answer is unusable: {error!r}") from error
+    return ForecastAnswer(results, failures | misshapen, standings, memories)

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import date
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from warning.domain.screening_limits import bounds_from_json, bounds_to_json, limits_from_json, limits_to_json
 from warning.domain.variables import Variable
 from warning.forecasting.model import NetworkSpec, SiteFit, SiteScale
 
+_SCALE_FIELDS: Final = tuple(field.name for field in fields(SiteScale))
+_VARIABLES: Final = {variable.value: variable for variable in Variable}
+
 
 def scale_to_json(scale: SiteScale) -> dict[str, Any]:
     """Return `scale` as plain JSON values."""
-    plain: dict[str, Any] = {field.name: getattr(scale, field.name) for field in fields(scale)}
+    plain: dict[str, Any] = {name: getattr(scale, name) for name in _SCALE_FIELDS}
     plain["variable"] = scale.variable.value
     for name in ("log_flow", "flow_gain", "greatest"):
         plain[name] = {variable.value: value for variable, value in plain[name].items()}
@@ -25,10 +28,10 @@ def scale_to_json(scale: SiteScale) -> dict[str, Any]:
 def scale_from_json(plain: Mapping[str, Any]) -> SiteScale:
     """Read what `scale_to_json` wrote; raises KeyError, TypeError or ValueError on anything else."""
     parts = dict(plain)
-    parts["variable"] = Variable(plain["variable"])
-    parts["log_flow"] = {Variable(v): (float(c), float(s)) for v, (c, s) in plain["log_flow"].items()}
+    parts["variable"] = _VARIABLES[plain["variable"]]
+    parts["log_flow"] = {_VARIABLES[v]: (float(c), float(s)) for v, (c, s) in plain["log_flow"].items()}
     for name in ("flow_gain", "greatest"):
-        parts[name] = {Variable(variable): float(value) for variable, value in plain[name].items()}
+        parts[name] = {_VARIABLES[variable]: float(value) for variable, value in plain[name].items()}
     for name in ("season", "traits"):
         parts[name] = tuple(float(value) for value in plain[name])
     return SiteScale(**parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from warning.domain.forecast import (
     PERSISTENCE,
     POOL,
     Forecast,
+    all_finite,
 )
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
@@ -202,21 +203,21 @@ def forecast_of(
 
     Raises ForecastError where that row has none, as when no reading was believed for two weeks.
     """
-    basis_day = np.datetime64(result.first_day, "D") + int(result.rows[index])
+    basis_day = result.first_day + timedelta(days=int(result.rows[index]))
     if not (np.isfinite(result.mean[index]).all() and np.isfinite(result.quantiles[index]).all()):
         raise ForecastError(f"no expert can answer for {basis_day}: no recent reading is believed")
     members = {name: values[index] for name, values in result.experts.items()}
-    weights = {name: result.weights[index, :, i] for i, name in enumerate(members)}
+    weights = dict(zip(members, result.weights[index].T, strict=True))
     members |= {LSTM_ENSEMBLE: result.ensemble[index], POOL: result.pooled[index]}
     return Forecast(
         reservoir_id=reservoir_id,
-        basis_day=basis_day.astype(date),
+        basis_day=basis_day,
         issued_at=issued_at,
         method=method,
         model_id=model_id,
         mean=result.mean[index],
         quantiles=result.quantiles[index],
-        members={name: values for name, values in members.items() if np.isfinite(values).all()},
+        members={name: values for name, values in members.items() if all_finite(values)},
         weights=weights,
         skill=result.skill[index],
         degraded=degraded,

@@ -21,8 +21,9 @@ def pack(prefix: str, sets: Sequence[Mapping[str, NDArray[Any]]]) -> Arrays:
     for name in names:
         owners = [i for i, arrays in enumerate(sets) if name in arrays]
         parts = [np.asarray(sets[i][name]) for i in owners]
-        packed[f"{prefix}/{name}"] = np.concatenate([part.ravel() for part in parts])
-        packed[f"{prefix}/{name}.shape"] = np.array([part.shape for part in parts], np.int32)
+        sizes = np.array([size for part in parts for size in part.shape], np.int32)
+        packed[f"{prefix}/{name}"] = np.concatenate(parts, axis=None)
+        packed[f"{prefix}/{name}.shape"] = sizes.reshape(len(parts), parts[0].ndim)
         packed[f"{prefix}/{name}.owner"] = np.array(owners, np.int32)
     packed[f"{prefix}/.count"] = np.array([len(sets)])
     return packed

@@ -19,9 +19,10 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,10 +34,12 @@ from safetensors.numpy import save as dump_parameters
 
 from warning.errors import ModelError
 from warning.forecasting.batches import file_from_json, file_to_json
+from warning.forecasting.daily import remember
 from warning.forecasting.features import FEATURE_NAMES
 from warning.forecasting.model import Model, StandingFile
 from warning.forecasting.model_json import site_from_json, site_to_json, specs_from_json, specs_to_json
 from warning.forecasting.pool import OPERATIONAL_RULE
+from warning.forecasting.ragged import Arrays
 from warning.forecasting.standing import Standing, write_standings
 from warning.forecasting.weights import WeightRule
 
@@ -77,24 +80,22 @@ class Registry:
     ) -> str:
         """Write `model` beside the others and return its id; it is not in force until promoted.
 
-        `standings` of its dams under `rule` go with it; those that `model` itself names are not looked at.
+        `standings` of its dams under `rule` go with it, looked up file by file and not held together;
+        those that `model` itself names are not looked at.
         Raises ModelError where the disk refuses or the id is taken.
         """
         self._check_id(model.model_id)
         parameters = dump_parameters(_flat(model))
-        standing_files = _standing_files(self._models / model.model_id, standings or {}, rule)
-        plain = _manifest(model, parameters) | {
-            "standings": {file.path.name: file_to_json(file) for file, _ in standing_files}
-        }
-        manifest = json.dumps(plain, indent=1, allow_nan=False).encode()
+        plain = _manifest(model, parameters)
         try:
             self._models.mkdir(parents=True, exist_ok=True)
             self._remove_unfinished()
             folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._models))
-            _write_durably(folder / PARAMETERS, parameters)
-            for file, data in standing_files:
-                _write_durably(folder / file.path.name, data)
-            _write_durably(folder / MANIFEST, manifest)
+            _write_durably(folder / PARAMETERS, [parameters])
+            written = _write_standing_files(folder, standings or {}, rule)
+            plain["standings"] = {file.path.name: file_to_json(file) for file in written}
+            manifest = json.JSONEncoder(indent=1, allow_nan=False).iterencode(plain)
+            _write_durably(folder / MANIFEST, (piece.encode() for piece in manifest))
             _sync_folder(folder)
             folder.chmod(0o700)
             self._hand_over(self._directory, self._models, folder, *folder.iterdir())
@@ -114,7 +115,7 @@ class Registry:
         try:
             handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=self._directory)
             os.close(handle)
-            _write_durably(Path(name), json.dumps(pointer).encode())
+            _write_durably(Path(name), [json.dumps(pointer).encode()])
             Path(name).chmod(0o600)
             self._hand_over(Path(name))
             Path(name).replace(self._directory / ACTIVE)
@@ -181,6 +182,18 @@ class Registry:
         """Return the folder for what forecasts with this model leave to the next; it may go any time."""
         return self._directory / "recent" / model_id
 
+    def remember(self, model_id: str, memories: Mapping[str, Arrays]) -> None:
+        """Leave, by dam, what the first forecast with a saved model need not find out again.
+
+        Raises ModelError where the model cannot be read; a disk that refuses costs that forecast time.
+        """
+        folder = self.recent(model_id)
+        for file in self._load(model_id, self._read(model_id, MANIFEST)).standings:
+            known = {name: memories[name] for name in file.sites if name in memories}
+            remember(folder / file.path.name, known)
+        if folder.is_dir():
+            self._hand_over(folder.parent, folder, *folder.iterdir())
+
     def _ids(self) -> tuple[str, ...]:
         """Ids begin with the instant of training, so their order is that of age."""
         if not self._models.is_dir():
@@ -209,7 +222,7 @@ class Registry:
         try:
             return path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
+            raise _unreadable(path, error) from error
 
     def _load(self, model_id: str, manifest: bytes) -> Model:
         parameters = self._read(model_id, PARAMETERS)
@@ -222,15 +235,18 @@ class Registry:
             raise ModelError(f"{path} does not describe a usable model ({error!r}); {_REMEDY}") from error
 
     def _summary(self, model_id: str, active: bool) -> ModelSummary:
+        path = self._models / model_id / MANIFEST
         try:
-            plain = json.loads(self._read(model_id, MANIFEST))
-            sites = {name: site_from_json(site) for name, site in plain["sites"].items()}
-            created_at = datetime.fromisoformat(plain["created_at"])
-        except (ModelError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return ModelSummary(model_id, None, (), math.nan, active, problem=str(error))
-        ratios = [value for site in sites.values() for value in site.skill if value > 0]
-        skill = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
-        return ModelSummary(model_id, created_at, tuple(sites), skill, active)
+            found = path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            created_at, sites, skill = _facts(path, stamp)
+        except OSError as error:
+            problem = str(_unreadable(path, error))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problem = str(error)
+        else:
+            return ModelSummary(model_id, created_at, sites, skill, active)
+        return ModelSummary(model_id, None, (), math.nan, active, problem)
 
     def _remove_unfinished(self) -> None:
         for leftover in self._models.glob(f"{_UNFINISHED}*"):
@@ -296,20 +312,48 @@ def _model(plain: Mapping[str, Any], parameters: bytes, folder: Path) -> Model:
     )
 
 
-def _standing_files(
+def _write_standing_files(
     folder: Path, standings: Mapping[str, Standing], rule: WeightRule
-) -> list[tuple[StandingFile, bytes]]:
-    """Divide the standings among files that the forecast's child reads one at a time."""
-    files = []
+) -> list[StandingFile]:
+    """Divide the standings among files that the forecast's child reads one at a time.
+
+    Those of a large fleet are gigabytes: one file is written before the next is put together.
+    """
     everyone = list(standings)
-    for number in range(-(-len(everyone) // DAMS_PER_FILE)):
-        names = everyone[number * DAMS_PER_FILE : (number + 1) * DAMS_PER_FILE]
-        chosen = [standings[name] for name in names]
-        data = write_standings(chosen)
-        sites = {name: (one.day, one.mark) for name, one in zip(names, chosen, strict=True)}
-        path = folder / f"standings-{number:04d}.npz"
-        files.append((StandingFile(path, _digest(data), chosen[0].experts, rule, sites), data))
-    return files
+    return [
+        _write_standing_file(
+            folder / f"standings-{first // DAMS_PER_FILE:04d}.npz",
+            {name: standings[name] for name in everyone[first : first + DAMS_PER_FILE]},
+            rule,
+        )
+        for first in range(0, len(everyone), DAMS_PER_FILE)
+    ]
+
+
+def _write_standing_file(path: Path, standings: Mapping[str, Standing], rule: WeightRule) -> StandingFile:
+    data = write_standings([*standings.values()])
+    _write_durably(path, [data])
+    experts = next(iter(standings.values())).experts
+    sites = {name: (one.day, one.mark) for name, one in standings.items()}
+    return StandingFile(path, _digest(data), experts, rule, sites)
+
+
+@lru_cache(maxsize=32)
+def _facts(manifest: Path, stamp: tuple[int, ...]) -> tuple[datetime, tuple[str, ...], float]:
+    """When a model was made, its dams, and their mean skill.
+
+    Remembered while `stamp`, of the file, stays: the health is looked at every minute, and to read the
+    manifests of all models of ten thousand dams takes seconds.
+    """
+    plain = json.loads(manifest.read_bytes())
+    sites = {name: site_from_json(site) for name, site in plain["sites"].items()}
+    ratios = [value for site in sites.values() for value in site.skill if value > 0]
+    skill = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
+    return datetime.fromisoformat(plain["created_at"]), tuple(sites), skill
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path} cannot be read ({error.strerror}); {_REMEDY}")
 
 
 def _digest(data: bytes) -> str:
@@ -322,9 +366,9 @@ def _verify(path: Path, data: bytes, expected: str) -> None:
         raise ModelError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}; {_REMEDY}")
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 

@@ -1,55 +1,48 @@
 """A second worker beside the first, so that long work uses two cores; each computes on one thread.
 
-What it is given and leaves are folders as between the daemon and its child. It writes its complaints
-where the first one's go, says nothing else, and ends with the first one, however that ends.
+It is a copy of the first, and so has torch and all that was read already. It complains where the first one
+does, and ends with it, however that ends.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Final
 
-from warning.child import PARENT
+from warning.child import PARENT, die_with_parent
 from warning.errors import ForecastError
-from warning.forecasting.exchange import Arrays, read_folder, write_folder
+
+DAYS_WORTH_SHARING: Final = 20_000
+"""Of all dams together; for less a second worker costs more than it saves."""
 
 
 class Sibling:
-    """A worker at its job; leaving the context ends it."""
+    """A copy of this process that does `work` and ends; leaving the context ends it.
 
-    def __init__(self, folder: Path, plain: Mapping[str, Any], arrays: Arrays) -> None:
-        """Start on a job that lies in a fresh folder inside `folder`; raises OSError where that fails.
+    To be made where no other thread runs: a lock that one holds would stay locked in the copy.
+    """
 
-        `arrays` is empty afterwards.
-        """
-        self._folder = tempfile.TemporaryDirectory(prefix="sibling-", dir=folder)
-        write_folder(Path(self._folder.name), "job", plain, arrays)
-        arrays.clear()  # a large fleet's would take memory while both work
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "warning.forecasting.worker", self._folder.name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, PARENT: str(os.getpid())},
-        )
+    def __init__(self, work: Callable[[], object]) -> None:
+        from multiprocessing import get_context  # the daemon asks only whether to share
+
+        self._process = get_context("fork").Process(target=_beside, args=(os.getpid(), work))
+        self._process.start()
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
         return self._process.pid
 
-    def answer(self) -> tuple[dict[str, Any], Arrays]:
-        """Wait for the result; raises ForecastError where the worker ended without one."""
-        status = self._process.wait()
+    def wait(self) -> None:
+        """Wait until it has done its work; raises ForecastError where it failed."""
+        self._process.join()
+        status = self._process.exitcode
         if status != 0:
             raise ForecastError(
                 f"the second worker ended with status {status}; what it said stands before this"
             )
-        return read_folder(Path(self._folder.name), "result")
 
     def __enter__(self) -> Sibling:
         return self
@@ -61,8 +54,12 @@ class Sibling:
         traceback: TracebackType | None,
     ) -> None:
         self._process.kill()  # nothing, where it has ended
-        self._process.wait()
-        self._folder.cleanup()
+        self._process.join()
+
+
+def worth_sharing(days: int) -> bool:
+    """Say whether two workers are better than one for records of so many days together."""
+    return days >= DAYS_WORTH_SHARING and cores() > 1
 
 
 def cores() -> int:
@@ -70,3 +67,9 @@ def cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _beside(first: int, work: Callable[[], object]) -> None:
+    os.environ[PARENT] = str(first)
+    die_with_parent()
+    work()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warning.domain.forecast import HORIZON_DAYS, NETWORK_PREFIX_LSTM, PERSISTENCE
-from warning.domain.readings import ReadingSeries
+from warning.domain.readings import ReadingSeries, last_reported
 from warning.domain.variables import BoolArray, FloatArray
 from warning.errors import ForecastError
 from warning.forecasting.autoregression import block_starts, coefficients_before
@@ -124,7 +125,7 @@ def context_start(series: ReadingSeries, day: date) -> int:
 
     That is two months before, and further back to the last believed reading of a variable without any there.
     """
-    first = max(series.row(day) - CONTEXT_DAYS, 0)
+    first = min(max(series.row(day) - CONTEXT_DAYS, 0), len(series) - 1)
     return min((_last_believed(series, variable, first) for variable in series.values), default=first)
 
 
@@ -150,11 +151,12 @@ def fingerprint(series: ReadingSeries, day: date) -> str | None:
     begin = max(end - FINGERPRINT_DAYS, 0)
     digest = hashlib.blake2b(series.day(begin).isoformat().encode(), digest_size=16)
     for variable in sorted(series.values):
-        values = series.values[variable][begin:end]
-        reported = np.flatnonzero(np.isfinite(values))
-        if reported.size:
-            settled = series.settled[variable][begin:end].copy()
-            settled[reported[-1]] = 0
+        values, settled = series.values[variable][begin:end], series.settled[variable][begin:end]
+        newest = last_reported(values)
+        if newest is not None:
+            if settled[newest]:
+                settled = settled.copy()
+                settled[newest] = 0
             digest.update(variable.encode())
             for column in (values, series.at_once[variable][begin:end], settled):
                 digest.update(np.ascontiguousarray(column).data)
@@ -242,6 +244,8 @@ def _restless_at(base: FloatArray, row: int, scale: SiteScale) -> FloatArray:
 def _last_believed(series: ReadingSeries, variable: Any, row: int) -> int:
     """The newest row ≤ `row` whose reading is believed for good, else the first reported; else `row`."""
     values, settled = series.values[variable], series.settled[variable]
+    if math.isfinite(values[row]) and not settled[row]:  # mostly
+        return row
     for begin in (max(row - CONTEXT_DAYS, 0), 0):
         reported: BoolArray = np.isfinite(values[begin : row + 1])
         believed = np.flatnonzero(reported & (settled[begin : row + 1] == 0))

@@ -109,6 +109,7 @@ def train_model(
     answer = unpack_train_answer(*answered)
     model = _model(histories, sites, answer, settings, now)
     registry.save(model, answer.standings, rule)
+    registry.remember(model.model_id, answer.memories)
     contest = None
     if in_force is not None:
         known = in_force.sites.keys() & (histories.keys() | left_out.keys())

@@ -1,31 +1,36 @@
 """The forecast's child: `python -m warning.forecasting.worker JOB_FOLDER` trains or forecasts, and ends.
 
-Reads the job from the folder and leaves the result beside it. Says on stdout, one JSON object a line,
-which device it uses and how far it is; complaints go to stderr. Torch is imported here and nowhere in
-the daemon; Lightning only for training.
+Reads the job from the folder and leaves the result beside it; the dams to forecast come in batches, by
+tickets on stdin. Says on stdout, one JSON object a line, which device it uses, how far it is, and which batch
+it has answered; complaints go to stderr. Torch is imported here and nowhere in the daemon; Lightning only for
+training.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from warning.child import die_with_parent
 from warning.domain.readings import ReadingSeries
 from warning.errors import DamWarningError
-from warning.forecasting.batches import SiteJob
-from warning.forecasting.daily import forecast_batch
+from warning.forecasting.batches import Batch, SiteJob, pack_batch, unpack_batch
+from warning.forecasting.daily import forecast_batch, memory_of
 from warning.forecasting.exchange import (
+    ANSWER,
+    BATCH,
     TRAIN,
     Arrays,
     ForecastAnswer,
@@ -37,8 +42,9 @@ from warning.forecasting.exchange import (
     pack_answer,
     pack_forecast_job,
     pack_train_answer,
-    pack_train_job,
     read_folder,
+    take_folder,
+    together,
     unpack_answer,
     unpack_forecast_job,
     unpack_train_answer,
@@ -54,13 +60,13 @@ from warning.forecasting.pool import (
     replayed,
     validation_skill,
 )
-from warning.forecasting.sibling import Sibling, cores
+from warning.forecasting.sibling import Sibling, worth_sharing
 from warning.forecasting.standing import Standing, standing_at, standing_row
+from warning.forecasting.tickets import MOST_UNTAKEN, ticket, tickets
 from warning.forecasting.training_plan import TrainedNetworks, merged
 
-DAYS_WORTH_SHARING: Final = 20_000
-"""Of all dams together; for less the start of a second worker takes longer than it saves."""
-_ALONE: Final = "alone"  # in the job of a second worker, which has none of its own
+if TYPE_CHECKING:
+    from warning.forecasting.networks import Average
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,15 +77,23 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0])
     try:
         plain, arrays = read_folder(folder, "job")
-        write_folder(folder, "result", *_answer(plain, arrays, folder))
+        if plain["job"] == TRAIN:
+            answer = train(unpack_train_job(plain, arrays), folder)
+            write_folder(folder, "result", *pack_train_answer(answer))
+        else:
+            pipe = os.dup(0)  # the second worker's stdin is closed
+            forecast(unpack_forecast_job(plain, arrays), folder, pipe)
     except DamWarningError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     return 0
 
 
-def forecast(job: ForecastJob) -> ForecastAnswer:
-    """Let the networks answer and pool them with the cheap experts, dam by dam."""
+def forecast(job: ForecastJob, folder: Path, pipe: int) -> None:
+    """Answer the batches in `folder` whose tickets come out of `pipe`.
+
+    A second worker takes its part of them if the job says so and no GPU does the work.
+    """
     import torch
 
     from warning.forecasting import networks
@@ -88,11 +102,44 @@ def forecast(job: ForecastJob) -> ForecastAnswer:
     device = _device(job.device)
     _say(device=device)
     loaded = networks.load(_as_model(job.specs, job.states), device)
+    work = partial(_answer_batches, job, folder, pipe, loaded, device)
+    if not job.shared or device != "cpu":
+        work()
+        return
+    with Sibling(work) as sibling:
+        work()
+        sibling.wait()
+
+
+def _answer_batches(
+    job: ForecastJob, folder: Path, pipe: int, loaded: Mapping[str, Average], device: str
+) -> None:
+    from warning.forecasting import networks
+
+    predict = partial(networks.predict_many, loaded, device=device)
+    for number in tickets(pipe):
+        batch = unpack_batch(*take_folder(folder, BATCH.format(number)))
+        if job.batches:
+            _say(doing=f"forecasting {_named(batch)}", share=number / job.batches)
+        if batch.standings is None:
+            answer = _live_through(batch.sites, job, loaded, device)
+        else:
+            answer = ForecastAnswer(*forecast_batch(batch, batch.standings, predict, job.rule))
+        write_folder(folder, ANSWER.format(number), *pack_answer(answer))
+        _say(answered=number)
+
+
+def _live_through(
+    sites: Mapping[str, SiteJob], job: ForecastJob, loaded: Mapping[str, Average], device: str
+) -> ForecastAnswer:
+    """Forecast each day of the dams' whole pasts, from the end of their training parts on."""
+    from warning.forecasting import networks
+
     results: dict[str, PoolResult] = {}
     failures: dict[str, str] = {}
     standings: dict[str, Standing] = {}
-    for done, (reservoir_id, site) in enumerate(job.sites.items()):
-        _say(doing=f"forecasting {reservoir_id}", share=done / len(job.sites))
+    memories: dict[str, Arrays] = {}
+    for reservoir_id, site in sites.items():
         try:
             rows = issue_rows(site.series, site.scale.variable, site.fit_end)
             z = networks.predict_z(loaded, site.series, site.scale, rows, device)
@@ -102,14 +149,14 @@ def forecast(job: ForecastJob) -> ForecastAnswer:
             if row is not None:
                 standing = standing_at(row, site.series, site.scale, site.fit_end, past, job.rule)
                 standings[reservoir_id] = standing
+                memories[reservoir_id] = memory_of(site, standing, rows, z, job.rule)
         except SITE_ERRORS as error:
             failures[reservoir_id] = str(error) or repr(error)
-    for done, batch in enumerate(job.batches):
-        _say(doing=f"forecasting {len(batch.sites)} dams", share=done / len(job.batches))
-        found, failed = forecast_batch(batch, partial(networks.predict_many, loaded, device=device), job.rule)
-        results |= found
-        failures |= failed
-    return ForecastAnswer(results, failures, standings)
+    return ForecastAnswer(results, failures, standings, memories)
+
+
+def _named(batch: Batch) -> str:
+    return ", ".join(batch.sites) if len(batch.sites) == 1 else f"{len(batch.sites)} dams"
 
 
 def train(job: TrainJob, folder: Path) -> TrainAnswer:
@@ -120,14 +167,12 @@ def train(job: TrainJob, folder: Path) -> TrainAnswer:
     import torch
 
     torch.set_num_threads(1)
-    if job.parts is not None:
-        return TrainAnswer(_train_parts(job), {}, {})
     networks = _trained(job, folder)
     sites = {name: _validation_job(site) for name, site in job.sites.items()}
     check = ForecastJob(
-        sites, networks.specs, networks.states, job.rule, "cpu", last_only=False, keep_standings=True
+        networks.specs, networks.states, job.rule, "cpu", last_only=False, keep_standings=True
     )
-    answer = _forecast_shared(check, folder)
+    answer = _forecast_pasts(check, sites, folder)
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -140,6 +185,7 @@ def train(job: TrainJob, folder: Path) -> TrainAnswer:
         versions,
         _measure_incumbent(job, sites, folder),
         answer.standings,
+        answer.memories,
     )
 
 
@@ -163,8 +209,8 @@ def _measure_incumbent(
         for name, site in sites.items()
         if name in incumbent.scales and incumbent.scales[name].variable == site.scale.variable
     }
-    check = ForecastJob(known, incumbent.specs, incumbent.states, job.rule, "cpu", last_only=False)
-    return _skill_of(_forecast_shared(check, folder), known)
+    check = ForecastJob(incumbent.specs, incumbent.states, job.rule, "cpu", last_only=False)
+    return _skill_of(_forecast_pasts(check, known, folder), known)
 
 
 def _trained(job: TrainJob, folder: Path) -> TrainedNetworks:
@@ -174,60 +220,50 @@ def _trained(job: TrainJob, folder: Path) -> TrainedNetworks:
     parts = range(len(job.settings.parts()))
     days = sum(len(site.series) for site in job.sites.values())
     on_cpu = training.choose_device(job.settings.device) == "cpu"
-    if not (on_cpu and len(parts) > 1 and _worth_sharing(days)):
-        return _train_parts(job)
-    with Sibling(folder, *pack_train_job(replace(job, parts=tuple(parts[:1])))) as sibling:
-        own = _train_parts(replace(job, parts=tuple(parts[1:])))
-        theirs = unpack_train_answer(*sibling.answer()).networks
+    if not (on_cpu and len(parts) > 1 and worth_sharing(days)):
+        return _train_parts(job, None, _tell)
+
+    def train_first() -> None:
+        first = _train_parts(job, parts[:1], lambda *_: None)
+        write_folder(folder, "first", *pack_train_answer(TrainAnswer(first, {}, {})))
+
+    with Sibling(train_first) as sibling:
+        own = _train_parts(job, parts[1:], _tell)
+        sibling.wait()
+    theirs = unpack_train_answer(*take_folder(folder, "first")).networks
     return merged(job.settings.specs(), (own, theirs))
 
 
-def _train_parts(job: TrainJob) -> TrainedNetworks:
+def _train_parts(
+    job: TrainJob, parts: Sequence[int] | None, tell: Callable[[str, float], None]
+) -> TrainedNetworks:
     from warning.forecasting import training
 
     histories = {name: (site.series, site.split) for name, site in job.sites.items()}
-    return training.train(
-        histories, job.settings, lambda doing, share: _say(doing=doing, share=share), job.parts
-    )
+    return training.train(histories, job.settings, tell, parts)
 
 
-def _forecast_shared(job: ForecastJob, folder: Path) -> ForecastAnswer:
-    """Forecast; a second worker takes the dams that make up about half of the days, where it can."""
-    days = {name: len(site.series) for name, site in job.sites.items()}
-    batched = sum(len(site.series) for batch in job.batches for site in batch.sites.values())
-    if not (len(days) + len(job.batches) > 1 and _worth_sharing(sum(days.values()) + batched)):
-        return forecast(job)
-    halves: tuple[dict[str, SiteJob], dict[str, SiteJob]] = ({}, {})
-    loads = [0, 0]
-    for name in sorted(days, key=lambda name: -days[name]):
-        lighter = int(loads[1] < loads[0])
-        halves[lighter][name] = job.sites[name]
-        loads[lighter] += days[name]
-    shares = [replace(job, sites=sites, batches=job.batches[i::2]) for i, sites in enumerate(halves)]
-    plain, arrays = pack_forecast_job(shares[1])
-    with Sibling(folder, plain | {_ALONE: True}, arrays) as sibling:
-        own = forecast(shares[0])
-        theirs = unpack_answer(*sibling.answer())
-    results = {**own.results, **theirs.results}
-    return ForecastAnswer(
-        {name: results[name] for name in job.sites if name in results}
-        | {name: results[name] for batch in job.batches for name in batch.sites if name in results},
-        {**own.failures, **theirs.failures},
-        {**own.standings, **theirs.standings},
-    )
-
-
-def _worth_sharing(days: int) -> bool:
-    return days >= DAYS_WORTH_SHARING and cores() > 1
-
-
-def _answer(plain: Mapping[str, Any], arrays: Arrays, folder: Path) -> tuple[dict[str, Any], Arrays]:
-    if plain["job"] == TRAIN:
-        return pack_train_answer(train(unpack_train_job(plain, arrays), folder))
-    job = unpack_forecast_job(plain, arrays)
-    if plain.get(_ALONE, False) or _device(job.device) != "cpu":
-        return pack_answer(forecast(job))
-    return pack_answer(_forecast_shared(job, folder))
+def _forecast_pasts(job: ForecastJob, sites: Mapping[str, SiteJob], folder: Path) -> ForecastAnswer:
+    """Forecast the whole pasts of these dams here, the longest first, by way of a folder inside `folder`."""
+    longest_first = sorted(sites, key=lambda name: -len(sites[name].series))
+    size = -(-len(sites) // MOST_UNTAKEN) or 1
+    parts = [longest_first[first : first + size] for first in range(0, len(sites), size)]
+    shared = len(parts) > 1 and worth_sharing(sum(len(site.series) for site in sites.values()))
+    job = replace(job, shared=shared, batches=len(parts))
+    with tempfile.TemporaryDirectory(prefix="pasts-", dir=folder) as name:
+        inside = Path(name)
+        write_folder(inside, "job", *pack_forecast_job(job))
+        for number, names in enumerate(parts):
+            write_folder(inside, BATCH.format(number), *pack_batch(Batch({n: sites[n] for n in names})))
+        taken, given = os.pipe()
+        try:
+            os.write(given, b"".join(ticket(number) for number in range(len(parts))))
+            os.close(given)
+            forecast(job, inside, taken)
+        finally:
+            os.close(taken)
+        answers = [unpack_answer(*take_folder(inside, ANSWER.format(number))) for number in range(len(parts))]
+    return together(answers, sites)
 
 
 def _device(wanted: str) -> str:
@@ -257,8 +293,12 @@ def _as_model(specs: tuple[NetworkSpec, ...], states: States) -> Model:
     return Model("", datetime.min.replace(tzinfo=UTC), specs, states, {}, {}, {})
 
 
+def _tell(doing: str, share: float) -> None:
+    _say(doing=doing, share=share)
+
+
 def _say(**message: str | float) -> None:
-    print(json.dumps(message), flush=True)
+    os.write(1, f"{json.dumps(message)}\n".encode())  # at once, so that two workers' lines do not mix
 
 
 if __name__ == "__main__":

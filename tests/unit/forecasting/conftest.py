@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ import pytest
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import ForecastRequest
+from warning.forecasting.asking import ForecastRequest
 from warning.forecasting.registry import Registry
 from warning.forecasting.split import OPERATION
 from warning.forecasting.trainer import TrainingHistory, train_model
@@ -87,7 +88,10 @@ def fleet() -> dict[str, ForecastRequest]:
 def tiny_registries(
     fleet: dict[str, ForecastRequest], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """Two registries with one tiny model each, really trained in a child for two epochs from one seed."""
+    """Two registries with one tiny model each, really trained in a child for two epochs from one seed.
+
+    What the training of the first left for the first forecast is kept in its folder "as-trained".
+    """
     directories = tmp_path_factory.mktemp("registry"), tmp_path_factory.mktemp("registry-again")
     histories = {}
     for name, request in fleet.items():
@@ -109,6 +113,7 @@ def tiny_registries(
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(train, directories))
+    shutil.copytree(directories[0] / "recent", directories[0] / "as-trained")
     return directories
 
 

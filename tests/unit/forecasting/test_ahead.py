@@ -12,7 +12,7 @@ import torch
 from warning.domain.readings import AHEAD_VARIABLES, ReadingSeries
 from warning.domain.variables import Variable
 from warning.forecasting.ahead import AHEAD_COUNT, RAIN_COLUMNS, RELEASE_COLUMNS, ahead_inputs, observed_ahead
-from warning.forecasting.batches import Batch, SiteJob, pack_batches, unpack_batches
+from warning.forecasting.batches import Batch, SiteJob, pack_batch, unpack_batch
 from warning.forecasting.exchange import pack_series, unpack_series
 from warning.forecasting.marks import row_marks
 from warning.forecasting.model import Model, StandingFile
@@ -151,9 +151,7 @@ def test_an_outlook_reaches_the_child_and_comes_along_with_the_last_readings(
         name: SiteJob(dam, split.scale, split.train_end, None)
         for name, dam in (("one", told), ("other", from_row(series, 1000)))
     }
-    packed: dict[str, np.ndarray] = {}
-    plain = pack_batches([Batch(file, None, sites)], packed)
-    (batch,) = unpack_batches(plain, packed)
+    batch = unpack_batch(*pack_batch(Batch(sites, file)))
     assert not batch.sites["other"].series.ahead
     for found in (alone, batch.sites["one"].series):
         assert found.ahead.keys() == {RAIN, RELEASE}

@@ -14,7 +14,8 @@ import pytest
 from warning.domain.forecast import POOL, Forecast
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import Forecaster
 from warning.forecasting.marks import row_marks
 from warning.forecasting.registry import Registry
 
@@ -26,7 +27,7 @@ SETTINGS = ForecasterSettings(device="cpu", time_limit_s=60)
 @pytest.fixture
 def registry(tiny_registry: Path, tmp_path: Path) -> Registry:
     copy = tmp_path / "registry"
-    shutil.copytree(tiny_registry, copy, ignore=shutil.ignore_patterns("recent"))
+    shutil.copytree(tiny_registry, copy, ignore=shutil.ignore_patterns("recent", "as-trained"))
     return Registry(copy)
 
 
@@ -133,6 +134,18 @@ def test_damaged_files_cost_time_and_no_forecast(
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-100] + bytes(100))
     assert_same(ask(registry, fleet, now), expected)
+
+
+def test_a_training_leaves_what_the_first_forecast_would_find_out(
+    tiny_registry: Path, registry: Registry, tmp_path: Path, fleet: Fleet, now: datetime
+) -> None:
+    ask(registry, fleet, now)
+    (found,) = (tmp_path / "registry" / "recent").rglob("*.npz")
+    (left,) = (tiny_registry / "as-trained").rglob("*.npz")
+    with np.load(left) as one, np.load(found) as other:
+        assert one.files == other.files
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], other[name])
 
 
 def test_the_mark_of_a_day_changes_with_each_reading_and_verdict(fleet: Fleet) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,14 +19,9 @@ from warning.domain.forecast import CNN_LSTM, LSTM_ENSEMBLE, POOL
 from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds
 from warning.domain.variables import Variable
-from warning.forecasting import forecaster
-from warning.forecasting.forecaster import (
-    FleetForecast,
-    Forecaster,
-    ForecasterSettings,
-    ForecastRequest,
-    hindcast,
-)
+from warning.forecasting import ladder
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.forecaster import FleetForecast, Forecaster, hindcast
 from warning.forecasting.pool import CHEAP_POOL, forecast_of
 from warning.forecasting.process import WorkerCommand
 from warning.forecasting.registry import PARAMETERS, Registry
@@ -144,7 +140,10 @@ def test_a_child_that_is_killed_by_a_signal_leaves_the_cheap_experts(
 def test_a_child_that_answers_nonsense_leaves_the_cheap_experts(
     tiny_registry: Path, fleet: Fleet, now: datetime, tmp_path: Path
 ) -> None:
-    body = "import sys, pathlib; pathlib.Path(sys.argv[1], 'result.json').write_text('[')"
+    body = (
+        "import sys, pathlib; pathlib.Path(sys.argv[1], 'answer-0.json').write_text('[')\n"
+        "print('{\"answered\": 0}')"
+    )
     answer = ask(tiny_registry, fleet, now, worker=fake_worker(tmp_path, body))
     assert_cheap(answer, fleet, "unusable")
 
@@ -156,7 +155,7 @@ import numpy as np
 from warning.forecasting import exchange, worker
 def spoilt(answer, pack=exchange.pack_answer):
     plain, arrays = pack(answer)
-    for birch in [entry for entry in plain["newest"] if entry["id"] == "birch"]:
+    for birch in [entry for entry in plain["results"] if entry["id"] == "birch"]:
         {how}
     return plain, arrays
 worker.pack_answer = spoilt
@@ -167,8 +166,8 @@ sys.exit(worker.main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("how", "word"),
     [
-        ("arrays['newest/quantiles'].reshape(3, -1)[birch['set']] = np.nan", "unusable"),
-        ("plain['newest'].remove(birch)", "left it out"),
+        ("arrays['result/quantiles'].reshape(3, -1)[birch['set']] = np.nan", "unusable"),
+        ("plain['results'].remove(birch)", "left it out"),
     ],
 )
 def test_what_is_wrong_at_one_dam_costs_no_other_its_networks(
@@ -180,6 +179,36 @@ def test_what_is_wrong_at_one_dam_costs_no_other_its_networks(
     assert [(f.kind, f.reservoir_id) for f in answer.findings] == [(FindingKind.NETWORKS_FAILED, "birch")]
     assert any(word in line for line in answer.forecasts["birch"].degraded)
     assert answer.forecasts["alder"].degraded == ()
+
+
+DYING_WORKER = """
+# FAKE: the real worker, but it dies as it takes the second batch
+import os, signal, sys
+from warning.forecasting import worker
+real = worker.take_folder
+def deadly(folder, name):
+    if name == "batch-1":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return real(folder, name)
+worker.take_folder = deadly
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_a_child_that_dies_at_its_work_costs_no_dam_the_forecast_that_it_had_made(
+    tiny_registry: Path, fleet: Fleet, now: datetime, tmp_path: Path, cut_series: SeriesMaker
+) -> None:
+    """Birch has no standing any more, so it is asked for after the others; cedar has, and comes first."""
+    early = replace(fleet["birch"], series=cut_series(fleet["birch"].series, 600))
+    worker = fake_worker(tmp_path, DYING_WORKER)
+    answer = ask(tiny_registry, {**fleet, "birch": early}, now, worker=worker)
+    assert [answer.forecasts[name].method for name in fleet] == [POOL, CHEAP_POOL, POOL]
+    (finding,) = answer.findings
+    assert finding.kind is FindingKind.NETWORKS_FAILED
+    assert "before they came to 1 of 3 dams (birch): " in finding.message
+    assert "SIGSEGV" in finding.message
+    assert "SIGSEGV" in answer.forecasts["birch"].degraded[0]
+    assert answer.forecasts["cedar"].degraded == ()
 
 
 NAN_NETWORKS = """
@@ -253,9 +282,9 @@ def test_a_large_fleet_without_networks_is_forecast_from_its_newest_days_alone(
 ) -> None:
     """The whole past of ten thousand dams would take hours, and warnings with it."""
     name = next(iter(fleet))
-    monkeypatch.setattr(forecaster, "SHORT_PAST_DAYS", 300)
+    monkeypatch.setattr(ladder, "SHORT_PAST_DAYS", 300)
     whole = ask(tmp_path, fleet, now).forecasts[name]
-    monkeypatch.setattr(forecaster, "MOST_WHOLE_PASTS", len(fleet) - 1)
+    monkeypatch.setattr(ladder, "MOST_WHOLE_PASTS", len(fleet) - 1)
     short = ask(tmp_path, fleet, now)
     assert_cheap(short, fleet, "no model")
     assert_cheap(short, fleet, "newest 300 days")

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from warning.child import Message
 from warning.clock import monotonic_s
 from warning.errors import ForecastError
 from warning.forecasting.exchange import read_folder, unpack_answer, write_folder
-from warning.forecasting.process import WorkerCommand, ask_child, run_child
+from warning.forecasting.process import WorkerCommand, ask_child, ask_in_batches, run_child
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -56,6 +58,68 @@ def test_a_job_goes_in_and_its_result_comes_back(tmp_path: Path) -> None:
     )
     assert plain == {"said": "hello"}
     np.testing.assert_array_equal(arrays["y"], [0, 2, 4])
+
+
+DOUBLING = """
+import json, os, pathlib, sys, numpy as np
+folder = pathlib.Path(sys.argv[1])
+while ticket := os.read(0, 8):
+    number = int(ticket)
+    x = np.load(folder / f"batch-{number}.npz")["x"]
+    np.savez(folder / f"answer-{number}.npz", y=2 * x)
+    (folder / f"answer-{number}.json").write_text(json.dumps({"number": number}))
+    print(json.dumps({"answered": number}), flush=True)
+print(json.dumps({"left": sorted(path.name for path in folder.glob("answer-*"))}), flush=True)
+"""
+
+
+def test_batches_go_in_one_after_the_other_and_each_answer_comes_back(tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    said: list[Message] = []
+    ask_in_batches(
+        {},
+        {},
+        (({}, {"x": np.array([number])}) for number in range(2000)),
+        lambda plain, arrays: heard.append((plain["number"], int(arrays["y"][0]))),
+        command=script(tmp_path, DOUBLING),
+        time_limit_s=60,
+        on_message=said.append,
+    )
+    assert heard == [(number, 2 * number) for number in range(2000)]
+    assert [list(message) for message in said] == [["left"]]
+
+
+def test_a_batch_that_cannot_be_made_ends_the_child_and_what_was_answered_has_been_heard(
+    tmp_path: Path,
+) -> None:
+    heard: list[int] = []
+
+    def batches() -> Iterator[tuple[dict[str, object], dict[str, np.ndarray]]]:
+        yield {}, {"x": np.array([1])}
+        while not heard:
+            yield {}, {"x": np.array([1])}
+        raise ForecastError("the reason")
+
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    with pytest.raises(ForecastError, match="the reason"):
+        ask_in_batches(
+            {},
+            {},
+            batches(),
+            lambda plain, arrays: heard.append(plain["number"]),
+            command=script(tmp_path, DOUBLING),
+            time_limit_s=60,
+            folder=jobs,
+        )
+    assert heard[0] == 0
+    assert list(jobs.iterdir()) == []
+
+
+def test_an_answer_that_is_said_and_not_there_is_a_forecast_error(tmp_path: Path) -> None:
+    body = "print('{\"answered\": 0}', flush=True)"
+    with pytest.raises(ForecastError, match="answer-0 of the forecast child is unusable"):
+        ask_in_batches({}, {}, [], print, command=script(tmp_path, body), time_limit_s=30)
 
 
 def test_messages_arrive_as_they_are_said_and_chatter_is_passed_over(tmp_path: Path) -> None:

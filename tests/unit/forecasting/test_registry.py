@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ModelError
+from warning.forecasting.calibration import ScoreTable
 from warning.forecasting.model import Model, NetworkSpec, SiteFit, SiteScale
-from warning.forecasting.registry import ACTIVE, MANIFEST, PARAMETERS, Registry, new_model_id
+from warning.forecasting.registry import (
+    ACTIVE,
+    DAMS_PER_FILE,
+    MANIFEST,
+    PARAMETERS,
+    Registry,
+    new_model_id,
+)
+from warning.forecasting.standing import Standing, read_standings
+from warning.forecasting.weights import WeightState
 
 CREATED = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
 
@@ -68,6 +78,31 @@ def small_model(number: int = 0) -> Model:
     )
 
 
+def small_standing(row: int) -> Standing:
+    week = np.zeros((7, 7))
+    ones = np.ones(1, np.uint16)
+    table = ScoreTable(np.ones(1, np.float32), ones, ones, ones, np.ones(1, np.uint8))
+    return Standing(
+        day=date(2020, 1, 1) + timedelta(days=row),
+        row=row,
+        mark="ab" * 16,
+        experts=("lstm_05",),
+        once=np.empty((0, 7)),
+        again=np.empty((0, 7)),
+        pool=WeightState(week[:1].T, week[None, :, :1]),
+        published=WeightState(week[:1].T, week[None, :, :1]),
+        pending=week[:, :, None],
+        pooled=week,
+        spread=week,
+        base=week[0],
+        restless=np.zeros(3),
+        unseen=0,
+        losses=np.zeros((2, 7)),
+        reference=np.arange(3.0),
+        tables=(table,) * 7,
+    )
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return tmp_path / "models-of-the-dams"
@@ -99,6 +134,43 @@ def test_a_model_comes_back_as_it_was_saved(directory: Path, promoted: Model) ->
     assert replace(loaded, **same) == promoted  # type: ignore[arg-type]
     skill = promoted.sites["alder"].skill
     assert replace(loaded.sites["alder"], skill=skill) == promoted.sites["alder"]
+
+
+class MadeWhenLookedUp(Mapping[str, Standing]):
+    """As many standings as no memory holds at once; remembers which files lay there at each look-up."""
+
+    def __init__(self, directory: Path, size: int) -> None:
+        self._directory = directory
+        self._names = [f"dam_{i}" for i in range(size)]
+        self.files: dict[str, set[str]] = {}
+
+    def __getitem__(self, name: str) -> Standing:
+        assert name not in self.files, "each is looked up once"
+        self.files[name] = {path.name for path in self._directory.rglob("*.npz")}
+        return small_standing(self._names.index(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def test_the_standings_of_a_large_fleet_are_never_held_together(directory: Path) -> None:
+    standings = MadeWhenLookedUp(directory, 2 * DAMS_PER_FILE + 1)
+    registry = Registry(directory)
+    registry.promote(registry.save(small_model(), standings))
+    written = [f"standings-000{i}.npz" for i in range(3)]
+    for i, files in enumerate(standings.files.values()):
+        assert files == {*written[: i // DAMS_PER_FILE]}
+    loaded = registry.active()
+    assert loaded is not None
+    assert [file.path.name for file in loaded.standings] == written
+    found = {name: one for file in loaded.standings for name, one in read_standings(file, file.sites).items()}
+    assert {name: one.row for name, one in found.items()} == {n: i for i, n in enumerate(standings)}
+    assert {(one.day, one.mark) for one in found.values()} == {
+        site for file in loaded.standings for site in file.sites.values()
+    }
 
 
 def test_the_manifest_is_json_for_people(directory: Path, promoted: Model) -> None:
@@ -199,6 +271,29 @@ def test_the_list_tells_age_skill_and_which_one_is_active(directory: Path, promo
     assert first.problem is None
     assert (second.model_id, second.active) == (newer, False)
     assert second.problem is not None
+
+
+def test_a_manifest_that_was_read_once_is_read_again_when_it_changes(
+    directory: Path, promoted: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The health is looked at every minute, and the manifests of a large fleet take seconds to read."""
+    path = directory / "models" / promoted.model_id / MANIFEST
+    (first,) = Registry(directory).list()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read already"))
+        assert Registry(directory).list() == (first,)
+        assert Registry(directory).in_force() == first
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    (damaged,) = Registry(directory).list()
+    assert damaged.problem is not None
+    path.write_bytes(whole)
+    assert Registry(directory).list() == (first,)
+    path.unlink()
+    (gone,) = Registry(directory).list()
+    assert gone.problem is not None
+    for part in (str(path), "No such file", "dam-warning train"):
+        assert part in gone.problem
 
 
 def test_pruning_keeps_the_newest_and_the_one_in_force(directory: Path, promoted: Model) -> None:

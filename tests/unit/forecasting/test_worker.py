@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,11 +18,12 @@ from warning.domain.readings import ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.variables import Variable
 from warning.errors import ForecastError, ModelError
-from warning.forecasting import worker
+from warning.forecasting import sibling
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
+from warning.forecasting.batches import Batch, SiteJob, pack_batch, unpack_batch
 from warning.forecasting.exchange import (
     ForecastAnswer,
     ForecastJob,
-    SiteJob,
     TrainAnswer,
     TrainJob,
     TrainSite,
@@ -32,18 +32,19 @@ from warning.forecasting.exchange import (
     pack_train_answer,
     pack_train_job,
     read_folder,
+    take_folder,
     unpack_answer,
     unpack_forecast_job,
     unpack_train_answer,
     unpack_train_job,
     write_folder,
 )
-from warning.forecasting.forecaster import Forecaster, ForecasterSettings, ForecastRequest, hindcast
-from warning.forecasting.model import NetworkSpec
+from warning.forecasting.forecaster import Forecaster, hindcast
+from warning.forecasting.model import NetworkSpec, StandingFile
 from warning.forecasting.pool import PoolResult, operational
+from warning.forecasting.process import WorkerCommand, ask_child
 from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
-from warning.forecasting.sibling import Sibling
 from warning.forecasting.split import BACKTEST, OPERATION, SplitRule
 from warning.forecasting.trainer import TrainingHistory, train_model
 from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingLog, TrainingSettings
@@ -71,19 +72,30 @@ def assert_same_series(one: ReadingSeries, other: ReadingSeries) -> None:
             np.testing.assert_array_equal(getattr(other, part)[variable], column)
 
 
-def test_a_forecast_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
-    sites = {"alder": site, "dam with ümlaut / slash": replace(site, bounds=None)}
-    job = ForecastJob(sites, SPECS, STATES, WeightRule(decay=0.9), "cpu", last_only=True)
+def test_a_forecast_job_survives_the_journey(tmp_path: Path) -> None:
+    job = ForecastJob(SPECS, STATES, WeightRule(decay=0.9), "cpu", last_only=True, shared=True, batches=7)
     write_folder(tmp_path, "job", *pack_forecast_job(job))
     arrived = unpack_forecast_job(*read_folder(tmp_path, "job"))
-    assert arrived.sites.keys() == sites.keys()
-    for name, sent in sites.items():
-        assert_same_series(sent.series, arrived.sites[name].series)
-        assert replace(arrived.sites[name], series=sent.series) == sent
     np.testing.assert_array_equal(
         arrived.states["lstm_05"]["head.linear.bias"], STATES["lstm_05"]["head.linear.bias"]
     )
-    assert (arrived.specs, arrived.rule, arrived.device, arrived.last_only) == (SPECS, job.rule, "cpu", True)
+    assert replace(arrived, states=STATES) == job
+
+
+@pytest.mark.parametrize("file", [None, StandingFile(Path("x"), "0f", ("drift",), WeightRule(), {})])
+def test_a_batch_survives_the_journey_and_is_gone(
+    site: SiteJob, file: StandingFile | None, tmp_path: Path
+) -> None:
+    sites = {"alder": site, "dam with ümlaut / slash": replace(site, bounds=None)}
+    batch = Batch(sites, file, file and Path("memory"), whole=False)
+    write_folder(tmp_path, "batch-3", *pack_batch(batch))
+    arrived = unpack_batch(*take_folder(tmp_path, "batch-3"))
+    assert list(arrived.sites) == list(sites)
+    for name, sent in sites.items():
+        assert_same_series(sent.series, arrived.sites[name].series)
+        assert replace(arrived.sites[name], series=sent.series) == sent
+    assert replace(arrived, sites=sites) == batch
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_survives_the_journey_to_the_last_digit(site: SiteJob, tmp_path: Path) -> None:
@@ -102,42 +114,39 @@ def assert_same_result(one: PoolResult, other: PoolResult) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-@pytest.mark.parametrize("name", ["rows", "mean", "quantiles", "weights", "expert/drift"])
-def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site: SiteJob, name: str) -> None:
-    result = operational(site.series, site.scale, site.fit_end, None)
-    plain, arrays = pack_answer(ForecastAnswer({"alder": result, "birch": result}, {}))
-    arrays[f"result/1/{name}"] = np.zeros((2, 2))
-    arrived = unpack_answer(plain, arrays)
-    assert arrived.results.keys() == {"alder"}
-    assert "shape" in arrived.failures["birch"]
-    del arrays[f"result/1/{name}"]
-    assert unpack_answer(plain, arrays).results.keys() == {"alder"}
-
-
+@pytest.mark.parametrize("last_only", [False, True])
 @pytest.mark.parametrize("name", ["rows", "mean", "quantiles", "weights", "experts"])
-def test_a_dam_whose_newest_forecast_is_incomplete_is_a_failure_and_the_others_stand(
-    site: SiteJob, name: str
+def test_a_dam_whose_answer_is_incomplete_is_a_failure_and_the_others_stand(
+    site: SiteJob, name: str, last_only: bool
 ) -> None:
-    result = operational(site.series, site.scale, site.fit_end, None, last_only=True)
+    result = operational(site.series, site.scale, site.fit_end, None, last_only=last_only)
     plain, arrays = pack_answer(ForecastAnswer({"alder": result, "birch": result}, {}))
     for part in ("", ".shape", ".owner"):
-        column = arrays[f"newest/{name}{part}"]
-        arrays[f"newest/{name}{part}"] = column[: len(column) // 2]
+        column = arrays[f"result/{name}{part}"]
+        arrays[f"result/{name}{part}"] = column[: len(column) // 2]
     arrived = unpack_answer(plain, arrays)
     assert arrived.results.keys() == {"alder"}
     assert name in arrived.failures["birch"]
     assert_same_result(arrived.results["alder"], result)
 
 
+@pytest.mark.parametrize("name", ["mean", "quantiles", "weights"])
+def test_a_dam_whose_answer_is_misshapen_is_a_failure_and_the_others_stand(site: SiteJob, name: str) -> None:
+    result = operational(site.series, site.scale, site.fit_end, None)
+    spoilt = replace(result, **{name: getattr(result, name)[:-1]})
+    arrived = unpack_answer(*pack_answer(ForecastAnswer({"alder": result, "birch": spoilt}, {})))
+    assert arrived.results.keys() == {"alder"}
+    assert "shape" in arrived.failures["birch"]
+
+
 def test_a_training_job_survives_the_journey(site: SiteJob, tmp_path: Path) -> None:
     split = SiteSplit(site.scale, date(2021, 1, 1), date(2021, 6, 1))
     sites = {"alder": TrainSite(site.series, split, None)}
-    job = TrainJob(sites, TrainingSettings(seed=5), WeightRule(), parts=(0, 2))
+    job = TrainJob(sites, TrainingSettings(seed=5), WeightRule())
     write_folder(tmp_path, "job", *pack_train_job(job))
     arrived = unpack_train_job(*read_folder(tmp_path, "job"))
     assert arrived.settings == job.settings
     assert arrived.rule == job.rule
-    assert arrived.parts == job.parts
     assert arrived.sites["alder"].split == split
     assert_same_series(site.series, arrived.sites["alder"].series)
 
@@ -179,6 +188,25 @@ def test_a_hindcast_leaves_out_what_the_model_does_not_know(tiny_registry: Path,
     assert "was not trained on it" in answer.failures["dogwood"]
 
 
+def test_two_workers_forecast_what_one_does(
+    tiny_registry: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real second worker takes tickets from the same pipe."""
+    model = Registry(tiny_registry).active()
+    assert model is not None
+    settings = ForecasterSettings(device="cpu", time_limit_s=60)
+    heard: list[object] = []
+    alone = hindcast(model, fleet, settings)
+    monkeypatch.setattr(sibling, "cores", lambda: 2)
+    monkeypatch.setattr(sibling, "DAYS_WORTH_SHARING", 1)
+    shared = hindcast(model, fleet, settings, heard.append)
+    assert {"device": "cpu"} in heard
+    assert shared.failures == {}
+    assert list(shared.results) == list(alone.results) == list(fleet)
+    for name, result in alone.results.items():
+        assert_same_result(shared.results[name], result)
+
+
 def test_without_a_dam_to_learn_from_training_says_why(
     make_series: SeriesMaker, now: datetime, tmp_path: Path
 ) -> None:
@@ -211,17 +239,35 @@ def train_job(fleet: Fleet) -> TrainJob:
     return TrainJob(sites, TINY, WeightRule())
 
 
-def test_two_workers_train_what_one_does_and_find_the_same_skill(
-    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+SHARING = """
+# FAKE: the real worker, but it believes that there are {cores} cores and that any work is worth sharing
+import sys
+from warning.forecasting import sibling, worker
+sibling.cores = lambda: {cores}
+sibling.DAYS_WORTH_SHARING = 1
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_two_workers_train_what_one_does_and_find_the_same_skill(fleet: Fleet, tmp_path: Path) -> None:
     """A real second worker; the networks agree to the last bit, whichever worker trained them."""
     answers = []
+    told: list[list[object]] = []
     for cores in (1, 2):
-        monkeypatch.setattr(worker, "cores", lambda cores=cores: cores)
-        monkeypatch.setattr(worker, "DAYS_WORTH_SHARING", 1)
-        answers.append(worker.train(train_job(fleet), tmp_path))
+        script = tmp_path / f"worker_{cores}.py"
+        script.write_text(SHARING.format(cores=cores), encoding="utf-8")
+        told.append([])
+        answered = ask_child(
+            *pack_train_job(train_job(fleet)),
+            command=WorkerCommand((sys.executable, str(script))),
+            time_limit_s=120,
+            folder=tmp_path,
+            on_message=lambda message: told[-1].append(message.get("doing")),
+        )
+        answers.append(unpack_train_answer(*answered))
     alone, shared = answers
-    assert "training cnn_lstm" in capfd.readouterr().out  # by the one that worked alone
+    assert any("training cnn_lstm" in str(doing) for doing in told[0])  # by the one that worked alone
+    assert not any("training cnn_lstm" in str(doing) for doing in told[1])
     assert shared.skill == alone.skill
     assert list(shared.skill) == list(fleet)
     assert shared.networks.log == alone.networks.log
@@ -229,7 +275,7 @@ def test_two_workers_train_what_one_does_and_find_the_same_skill(
     for name, state in alone.networks.states.items():
         for parameter, values in state.items():
             np.testing.assert_array_equal(values, shared.networks.states[name][parameter])
-    assert list(tmp_path.iterdir()) == []
+    assert {path.suffix for path in tmp_path.iterdir()} == {".py"}
 
 
 def test_two_trainings_with_one_seed_give_equal_forecasts(
@@ -249,52 +295,50 @@ def test_two_trainings_with_one_seed_give_equal_forecasts(
         np.testing.assert_array_equal(forecast.mean, other.forecasts[name].mean)
 
 
-def test_a_second_worker_that_fails_is_said_and_leaves_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with (
-        pytest.raises(ForecastError, match="second worker ended with status 1"),
-        Sibling(tmp_path, {"job": "no such job"}, {}) as sibling,
-    ):
-        sibling.answer()
-    assert "KeyError" in capfd.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_second_worker_ends_with_the_first_ones_failure(fleet: Fleet, tmp_path: Path) -> None:
-    endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
-    with pytest.raises(ModelError), Sibling(tmp_path, *pack_train_job(endless)) as sibling:
-        raise ModelError("the first worker's part failed")
-    with pytest.raises(ProcessLookupError):
-        os.kill(sibling.pid, 0)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_second_worker_does_not_outlive_a_first_that_is_killed(fleet: Fleet, tmp_path: Path) -> None:
-    endless = replace(train_job(fleet), settings=replace(TINY, max_epochs=10**6, patience=10**6), parts=(0,))
-    write_folder(tmp_path, "job", *pack_train_job(endless))
+def first_worker(doing: str, beside: str) -> subprocess.Popen[str]:
+    """A process of one thread that does something while its second worker does something else."""
     program = (
-        "import pathlib, sys, time\n"
-        "from warning.forecasting.exchange import read_folder\n"
+        "import os, sys, time\n"
+        "from warning.errors import ForecastError\n"
         "from warning.forecasting.sibling import Sibling\n"
-        "folder = pathlib.Path(sys.argv[1])\n"
-        "print(Sibling(folder, *read_folder(folder, 'job')).pid, flush=True)\n"
-        "time.sleep(600)\n"
+        "def beside():\n"
+        f"    {beside}\n"
+        "with Sibling(beside) as sibling:\n"
+        "    print(sibling.pid, flush=True)\n"
+        f"    {doing}\n"
     )
-    first = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert first.stdout is not None
-    second = int(first.stdout.readline())
-    first.kill()
-    first.wait()
-    first.stdout.close()
+
+
+def is_gone(pid: int) -> bool:
     for _ in range(600):  # at most a minute on a busy machine
-        state = Path(f"/proc/{second}/stat")
+        state = Path(f"/proc/{pid}/stat")
         if not state.exists() or state.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z":
-            return
+            return True
         signal.sigtimedwait([], 0.1)
-    pytest.fail("the second worker lives on")
+    return False
+
+
+def test_a_second_worker_that_fails_is_said() -> None:
+    words = first_worker("sibling.wait()", "raise ForecastError('what went wrong')").communicate()[1]
+    assert "what went wrong" in words
+    assert "second worker ended with status 1" in words
+
+
+def test_a_second_worker_ends_with_the_first_ones_failure() -> None:
+    out, words = first_worker("raise ForecastError('my own')", "time.sleep(600)").communicate()
+    assert "my own" in words
+    assert is_gone(int(out))
+
+
+def test_a_second_worker_does_not_outlive_a_first_that_is_killed() -> None:
+    with first_worker("time.sleep(600)", "time.sleep(600)") as first:
+        assert first.stdout is not None
+        second = int(first.stdout.readline())
+        first.kill()
+        assert is_gone(second)
 
 
 def test_the_worker_wants_exactly_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
