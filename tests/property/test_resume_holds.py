@@ -15,6 +15,7 @@ from warning.domain.readings import RawReadings, ReadingSeries
 from warning.domain.reservoir import Bounds, ScreeningLimits
 from warning.domain.screening import screen
 from warning.domain.variables import FloatArray, Variable
+from warning.forecasting import daily
 from warning.forecasting.batches import SiteJob
 from warning.forecasting.daily import Dam as Going
 from warning.forecasting.daily import Question, go_on
@@ -22,9 +23,11 @@ from warning.forecasting.joined import ordinals_of
 from warning.forecasting.model import SiteScale
 from warning.forecasting.pool import OPERATIONAL_RULE, PoolResult, issue_rows, operational, replayed
 from warning.forecasting.ragged import Arrays
+from warning.forecasting.resume import Reached, Resumption, resumed
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.since import holds, readings_since
 from warning.forecasting.standing import (
+    SETTLING_DAYS,
     Standing,
     fingerprint,
     from_arrays,
@@ -32,6 +35,7 @@ from warning.forecasting.standing import (
     standing_row,
     to_arrays,
 )
+from warning.forecasting.weights import WeightRule
 
 LEVEL = Variable.LEVEL_M
 FIRST_DAY = date(2019, 3, 1)
@@ -144,6 +148,32 @@ def test_a_standing_and_the_readings_since_give_what_the_whole_record_gives(
         for one, series in zip(found.values(), records, strict=True):
             assert_same(one, dam.whole(series, scale), scale)
         memory = going["0"].memory()
+
+
+@pytest.mark.parametrize(("corrected", "again"), [(400 - 2, 5), (400 - 9, SETTLING_DAYS + 1)])
+def test_tomorrow_lives_through_the_last_days_alone_unless_one_before_was_corrected(
+    corrected: int, again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dam = make_dam(1, 401, 0.0, 0.0, 800)
+    today = dam.series(400)
+    scale = fit_scale(today, LEVEL, dam.fit_end)
+    standing = dam.standing(today, scale)
+    assert standing is not None
+    lived_through: list[int] = []
+
+    def watched(dams: Sequence[Resumption], rule: WeightRule) -> list[tuple[PoolResult, Reached]]:
+        lived_through.extend(len(one.z) for one in dams)
+        return resumed(dams, rule)
+
+    monkeypatch.setattr(daily, "resumed", watched)
+    going = dam.going_on(today, scale, standing, {})
+    go_on({"dam": going}, dam.predict, OPERATIONAL_RULE, whole=True)
+    dam.raw.values[LEVEL][corrected] += 0.01
+    tomorrow = dam.series(401)
+    next_day = dam.going_on(tomorrow, scale, standing, going.memory())
+    found = go_on({"dam": next_day}, dam.predict, OPERATIONAL_RULE, whole=True)
+    assert lived_through == [SETTLING_DAYS, again]
+    assert_same(found["dam"], dam.whole(tomorrow, scale), scale)
 
 
 @pytest.mark.parametrize("variable", [LEVEL, Variable.RAIN_MM])
