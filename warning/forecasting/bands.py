@@ -133,10 +133,10 @@ def _merged(parts: Sequence[Weighted]) -> Weighted:
         at += np.arange(newer.size)
         old = np.ones(scores.size + newer.size, np.bool_)
         old[at] = False
-        both = np.empty((2, old.size))
-        both[0, old], both[1, old] = scores, weights
-        both[0, at], both[1, at] = newer, own
-        sizes, scores, weights = sizes + more, both[0], both[1]
+        all_scores, all_weights = np.empty(old.size, scores.dtype), np.empty(old.size)
+        all_scores[old], all_weights[old] = scores, weights
+        all_scores[at], all_weights[at] = newer, own
+        sizes, scores, weights = sizes + more, all_scores, all_weights
     return sizes, scores, weights
 
 
@@ -148,20 +148,22 @@ def _weighted_quantiles(
     some = sizes > 0
     if not some.any():
         return quantiles
-    begins, ends = _ranges(sizes)
+    begins, ends = (place[some] for place in _ranges(sizes))
+    stretches = [slice(*both) for both in zip(begins.tolist(), ends.tolist(), strict=True)]
     cumulated = np.empty(weights.size)
-    for begin, end in zip(begins[some].tolist(), ends[some].tolist(), strict=True):
-        np.add.accumulate(weights[begin:end], out=cumulated[begin:end])
-    first, last = begins[some, None], ends[some, None] - 1
-    middles = (cumulated - 0.5 * weights) / np.repeat(cumulated[last[:, 0]], sizes[some])
-    levels = ranked_levels(_effective_sizes(weights, sizes)[some, None])
-    # to be found in one search, the middles of stretch k lie between 2k and 2k + 1
-    shift = 2.0 * np.arange(len(levels))
-    places = (middles + np.repeat(shift, sizes[some])).searchsorted(levels + shift[:, None], side="right") - 1
-    below = np.clip(places, first, last)
+    for own in stretches:
+        np.add.accumulate(weights[own], out=cumulated[own])
+    middles = cumulated - 0.5 * weights
+    total = cumulated[ends - 1, None]
+    wanted = ranked_levels(_effective_sizes(weights, sizes)[some, None]) * total
+    places = np.array(
+        [middles[own].searchsorted(at, side="right") for own, at in zip(stretches, wanted, strict=True)]
+    )
+    first, last = begins[:, None], ends[:, None] - 1
+    below = np.clip(first + places - 1, first, last)
     above = np.minimum(below + 1, last)
     gap = middles[above] - middles[below]
-    share = np.divide(levels - middles[below], gap, out=np.zeros(gap.shape), where=gap > 0)
+    share = np.divide(wanted - middles[below], gap, out=np.zeros(gap.shape), where=gap > 0)
     low, high = ascending[below].astype(np.float64), ascending[above].astype(np.float64)
     quantiles[some] = low + np.clip(share, 0, 1) * (high - low)
     return quantiles

@@ -63,10 +63,11 @@ def forecast_batch(
     except _UNREADABLE as error:
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
     work = _Work(batch, standings, _remembered(batch.memory), predict, rule)
-    names = [name for name in batch.sites if name in standings]
-    at_once = REMEMBERED_AT_ONCE if work.memories else DAMS_AT_ONCE
-    for first in range(0, len(names), at_once):
-        work.forecast(names[first : first + at_once])
+    remembered = [name for name in batch.sites if name in standings and name in work.memories]
+    others = [name for name in batch.sites if name in standings and name not in work.memories]
+    for names, at_once in ((remembered, REMEMBERED_AT_ONCE), (others, DAMS_AT_ONCE)):
+        for first in range(0, len(names), at_once):
+            work.forecast(names[first : first + at_once])
     if batch.memory is not None and work.new_memories:
         remember(batch.memory, {**work.memories, **work.new_memories})
     return work.results, work.failures
