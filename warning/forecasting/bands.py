@@ -143,7 +143,7 @@ def _merged(parts: Sequence[Weighted]) -> Weighted:
 def _weighted_quantiles(
     sizes: IndexArray, ascending: NDArray[np.floating[Any]], weights: FloatArray
 ) -> FloatArray:
-    """`weighted_quantiles` (K, levels) of each stretch; NaN of an empty one."""
+    """`weighted_quantiles` (K, levels) of each stretch, to the last digit; NaN of an empty one."""
     quantiles = np.full((sizes.size, LEVELS.size), np.nan)
     some = sizes > 0
     if not some.any():
@@ -155,17 +155,22 @@ def _weighted_quantiles(
         np.add.accumulate(weights[own], out=cumulated[own])
     middles = cumulated - 0.5 * weights
     total = cumulated[ends - 1, None]
-    wanted = ranked_levels(_effective_sizes(weights, sizes)[some, None]) * total
+    squares = weights * weights
+    sums = np.array([(np.add.reduce(weights[own]), np.add.reduce(squares[own])) for own in stretches])
+    levels = ranked_levels(sums[:, :1] ** 2 / sums[:, 1:])
     places = np.array(
-        [middles[own].searchsorted(at, side="right") for own, at in zip(stretches, wanted, strict=True)]
+        [
+            middles[own].searchsorted(wanted, side="right")
+            for own, wanted in zip(stretches, levels * total, strict=True)
+        ]
     )
     first, last = begins[:, None], ends[:, None] - 1
     below = np.clip(first + places - 1, first, last)
     above = np.minimum(below + 1, last)
-    gap = middles[above] - middles[below]
-    share = np.divide(wanted - middles[below], gap, out=np.zeros(gap.shape), where=gap > 0)
+    left, right = middles[below] / total, middles[above] / total
     low, high = ascending[below].astype(np.float64), ascending[above].astype(np.float64)
-    quantiles[some] = low + np.clip(share, 0, 1) * (high - low)
+    steep = np.divide(high - low, right - left, out=np.zeros(left.shape), where=right > left)
+    quantiles[some] = np.clip(steep * (levels - left) + low, low, high)  # as numpy.interp does
     return quantiles
 
 

@@ -70,3 +70,14 @@ def test_a_forecast_without_a_mean_has_no_band_and_costs_no_other_its_own() -> N
     found = bands(asked, end_to_end(tables))
     assert np.isnan(found[0]).all()
     np.testing.assert_allclose(found[1], alone(asked, 1, tables[1]), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_is_merged_the_digits_are_the_same(seed: int) -> None:
+    """So that the hindcast and the daily forecast do not differ by the last one."""
+    random = np.random.default_rng(seed)
+    tables = [table(random, size, ROW - 900, ROW - 8) for size in (700, 30, 1100, 21)]
+    asked = issued([1, 2, 3, 7], [1.0, 2.0, 0.0, -30.0], [5, 30, 1, 9], [0, 2, -3, 0])
+    found = bands(asked, end_to_end(tables))
+    for k, own in enumerate(tables):
+        np.testing.assert_array_equal(found[k], alone(asked, k, own))
