@@ -17,14 +17,14 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.forecasting.networks import CnnLstmNetwork, Correction, Head, LstmNetwork
 from warning.forecasting.recurrence import BIASES, Tape, convolve, recur
 
-_TORCH_GATES = (0, 1, 3, 2)  # where input, forget, output and candidate lie in torch's parameters
+_TORCH_GATES = (2, 1, 0, 3)  # where candidate, forget, input and output lie in torch's parameters
 
 
 class StackedLstm(nn.Module):
     """k LSTMs of one hidden layer that read `steps` days each, in falling order, all up to the same last day.
 
-    `weight` is (k, 4·N, 2 + features + N), N the most cells: rows are the input, forget, output and
-    candidate gates, columns the two biases, the inputs and the memory.
+    `weight` is (k, 4·N, 2 + features + N), N the most cells: rows are the candidate, forget, input and
+    output gates, columns the two biases, the inputs and the memory.
     """
 
     def __init__(self, lstms: Sequence[nn.LSTM], steps: Sequence[int]) -> None:
