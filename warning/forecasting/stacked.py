@@ -123,8 +123,12 @@ class StackedCorrection(nn.Module):
 
     def forward(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
         """Return the corrections (k, 7, rows) from today's inputs and what is known ahead (k, …, rows)."""
+        return self.unmasked(today, ahead) * (ahead != 0).any(dim=1, keepdim=True)
+
+    def unmasked(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
+        """Return the corrections for whom those of rows where nothing is known ahead do not count."""
         hidden = torch.relu(torch.baddbmm(self.bias, self.weight, torch.cat([ahead, today], dim=1)))
-        return torch.bmm(self.out, hidden) * (ahead != 0).any(dim=1, keepdim=True)
+        return torch.bmm(self.out, hidden)
 
     def state(self, member: int) -> dict[str, torch.Tensor]:
         """Return one member's part under the names and shapes of `networks.Correction`."""
@@ -227,6 +231,40 @@ def stacked(networks: Sequence[nn.Module]) -> Stack:
         return StackedCnnLstms(cnns)
     kinds = [type(network).__name__ for network in networks]
     raise TypeError(f"networks of one known kind can be stacked, found {kinds}")
+
+
+class Sheet:
+    """A stack's parameters as one matrix, a row per member, of which they are views from then on.
+
+    What is done to all parameters is then one operation. Those of the correction come last, from column
+    `corrections` on.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        own = set(stack.correction.parameters()) if stack.correction else set()
+        self.parameters = sorted(stack.parameters(), key=lambda parameter: parameter in own)
+        self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in self.parameters], dim=1))
+        self.corrections = self.values.shape[1] - sum(parameter[0].numel() for parameter in own)
+        self._share()
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Forget all members but these."""
+        self.values.grad = None
+        self.values.data = self.values.data[list(members)]
+        self._share()
+
+    def differentiate(self, answers: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return, and leave at `values`, the gradient of what has `gradients` with regard to `answers`."""
+        found = torch.autograd.grad(answers, self.parameters, gradients, allow_unused=True, materialize_grads=True)
+        self.values.grad = torch.cat([gradient.flatten(1) for gradient in found], dim=1)
+        return self.values.grad
+
+    def _share(self) -> None:
+        first = 0
+        for parameter in self.parameters:
+            columns = slice(first, first + parameter[0].numel())
+            parameter.data = self.values.data[:, columns].unflatten(1, parameter.shape[1:])
+            first = columns.stop
 
 
 def _stacked_correction(networks: Sequence[LstmNetwork | CnnLstmNetwork]) -> StackedCorrection | None:
