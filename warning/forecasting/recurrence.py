@@ -72,7 +72,6 @@ class Step(NamedTuple):
     d_cells: torch.Tensor
     d_cells_threefold: torch.Tensor
     d_memory: torch.Tensor
-    d_memory_before: torch.Tensor
     product: torch.Tensor
 
 
@@ -93,7 +92,7 @@ class Tape:
         self.read[:, :, :BIASES] = 1
         self.z = zeros(members, 4 * n, rows)
         self.gates = zeros(days + 1, members, 6 * n, rows)
-        self.d_memory = zeros(days + 1, members, n, rows)
+        self.d_memory = zeros(members, n, rows)
         self.d_z = zeros(members, 4 * n, rows)
         self.d_cells, self.product = zeros(members, n, rows), zeros(members, n, rows)
         begun = [sum(count >= days - t for count in steps) for t in range(days)]
@@ -105,7 +104,7 @@ class Tape:
     def _step(self, t: int, k: int, n: int) -> Step:
         z, d_z, d_cells = self.z[:k], self.d_z[:k], self.d_cells[:k]
         # forget, input, output, cells before, squashed, candidate: `factors` are every second
-        gates = self.gates[t, :k].unflatten(1, (6, n))
+        gates = self.gates[t, :k].view(k, 6, n, -1)
         return Step(
             members=k,
             read=self.read[t, :k],
@@ -127,23 +126,24 @@ class Tape:
             d_sigmoids=d_z[:, n:],
             d_output=d_z[:, 3 * n :],
             d_candidate=d_z[:, :n],
-            d_opened=d_z[:, : 3 * n].unflatten(1, (3, n)),
+            d_opened=d_z[:, : 3 * n].view(k, 3, n, -1),
             d_cells=d_cells,
             d_cells_threefold=d_cells.unsqueeze(1),
-            d_memory=self.d_memory[t + 1, :k],
-            d_memory_before=self.d_memory[t, :k],
+            d_memory=self.d_memory[:k],
             product=self.product[:k],
         )
 
 
 class _Recurrence(torch.autograd.Function):
+    # Nothing here is for autograd to see, and inference mode spares each of some 500 operations a look.
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
         tape.calls += 1
-        tape.read[:-1, :, BIASES : tape.first] = inputs.transpose(0, 1)
-        own = {step.members: weight[: step.members] for step in tape.steps}
-        for step in tape.steps:
-            _step_forth(step, own[step.members])
+        with torch.inference_mode():
+            tape.read[:-1, :, BIASES : tape.first] = inputs.transpose(0, 1)
+            own = {step.members: weight[: step.members] for step in tape.steps}
+            for step in tape.steps:
+                _step_forth(step, own[step.members])
         ctx.tape, ctx.weight, ctx.call = tape, weight, tape.calls
         return tape.read[-1, :, tape.first :].clone()
 
@@ -153,22 +153,38 @@ class _Recurrence(torch.autograd.Function):
         tape, weight = ctx.tape, ctx.weight
         if ctx.call != tape.calls:
             raise RuntimeError("a later call has written over this one's tape: call backward before the next")
-        columns = weight.detach().transpose(1, 2)
-        d_weight, d_inputs = torch.zeros_like(weight), None
+        d_weight = torch.zeros_like(weight)
+        d_inputs = None
         if ctx.needs_input_grad[0]:
-            d_inputs = weight.new_zeros(len(tape.steps), *columns[:, BIASES : tape.first].shape[:2], d_memory.shape[2])
-        own = {step.members: (d_weight[: step.members], columns[: step.members, tape.first :]) for step in tape.steps}
-        tape.d_cells.zero_()
-        tape.d_memory[-1] = d_memory
-        for t, step in reversed(list(enumerate(tape.steps))):
-            _step_back(step)
-            d_own, onto_memory = own[step.members]
-            d_own.baddbmm_(step.d_z, step.read_transposed)
-            torch.bmm(onto_memory, step.d_z, out=step.d_memory_before)
-            if d_inputs is not None:
-                k = step.members
-                torch.bmm(columns[:k, BIASES : tape.first], step.d_z, out=d_inputs[t, :k])
+            features, rows = tape.first - BIASES, d_memory.shape[2]
+            d_inputs = weight.new_zeros(len(tape.steps), len(weight), features, rows)
+        with torch.inference_mode():
+            _all_steps_back(tape, weight.transpose(1, 2), d_memory, d_weight, d_inputs)
         return None if d_inputs is None else d_inputs.transpose(0, 1), d_weight, None
+
+
+def _all_steps_back(
+    tape: Tape,
+    columns: torch.Tensor,
+    d_memory: torch.Tensor,
+    d_weight: torch.Tensor,
+    d_inputs: torch.Tensor | None,
+) -> None:
+    """Add to `d_weight` and, where wanted, write `d_inputs` (days, k, F, rows).
+
+    `columns` (k, 2 + F + n, 4·n) is the weight transposed.
+    """
+    onto = {step.members: columns[: step.members, tape.first :] for step in tape.steps}
+    own = {step.members: d_weight[: step.members] for step in tape.steps}
+    tape.d_cells.zero_()
+    tape.d_memory.copy_(d_memory)
+    for t, step in reversed(list(enumerate(tape.steps))):
+        k = step.members
+        _step_back(step)
+        own[k].baddbmm_(step.d_z, step.read_transposed)
+        torch.bmm(onto[k], step.d_z, out=step.d_memory)
+        if d_inputs is not None:
+            torch.bmm(columns[:k, BIASES : tape.first], step.d_z, out=d_inputs[t, :k])
 
 
 def _step_forth(step: Step, weight: torch.Tensor) -> None:

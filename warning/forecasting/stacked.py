@@ -126,7 +126,7 @@ class StackedCorrection(nn.Module):
         return self.unmasked(today, ahead) * (ahead != 0).any(dim=1, keepdim=True)
 
     def unmasked(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
-        """Return the corrections for whom those of rows where nothing is known ahead do not count."""
+        """Return the corrections, not yet 0 where nothing is known ahead, for whom those do not count."""
         hidden = torch.relu(torch.baddbmm(self.bias, self.weight, torch.cat([ahead, today], dim=1)))
         return torch.bmm(self.out, hidden)
 
@@ -253,17 +253,22 @@ class Sheet:
         self.values.data = self.values.data[list(members)]
         self._share()
 
-    def differentiate(self, answers: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return, and leave at `values`, the gradient of what has `gradients` with regard to `answers`."""
-        found = torch.autograd.grad(answers, self.parameters, gradients, allow_unused=True, materialize_grads=True)
-        self.values.grad = torch.cat([gradient.flatten(1) for gradient in found], dim=1)
-        return self.values.grad
+    def differentiate(
+        self, answers: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Return, and leave at `values`, the gradient of a loss whose gradients at `answers` are these."""
+        found = torch.autograd.grad(
+            answers, self.parameters, gradients, allow_unused=True, materialize_grads=True
+        )
+        gradient = torch.cat([own.flatten(1) for own in found], dim=1)
+        self.values.grad = gradient
+        return gradient
 
     def _share(self) -> None:
         first = 0
         for parameter in self.parameters:
             columns = slice(first, first + parameter[0].numel())
-            parameter.data = self.values.data[:, columns].unflatten(1, parameter.shape[1:])
+            parameter.data = self.values.data[:, columns].view(-1, *parameter.shape[1:])
             first = columns.stop
 
 

@@ -39,6 +39,7 @@ from warning.forecasting.training_plan import (
 
 Progress = Callable[[str, float], None]
 _CHECK_ROWS = 512
+_TOLD = [HORIZON_DAYS, HORIZON_DAYS, AHEAD_COUNT]  # z, counts and what is known ahead lie side by side
 _LARGEST_NORM = 1.0  # of a member's gradient
 
 
@@ -100,11 +101,12 @@ class Rows:
     """Examples as tensors on the device."""
 
     def __init__(self, examples: Examples, device: str) -> None:
-        self.inputs, self.z, self.counts, self.sites, self.ahead = (
-            torch.from_numpy(array).to(device)
-            for array in (examples.inputs, examples.z, examples.counts, examples.sites, examples.ahead)
+        self.inputs, self.sites = (
+            torch.from_numpy(array).to(device) for array in (examples.inputs, examples.sites)
         )
-        self._told = torch.cat([self.z, self.counts, self.ahead], dim=1)
+        told = np.concatenate([examples.z, examples.counts, examples.ahead], axis=1)
+        self._told = torch.from_numpy(told).to(device)
+        self.z, self.counts, self.ahead = torch.split(self._told, _TOLD, dim=1)
         self.anything_ahead = bool((self.ahead != 0).any())
 
     def __len__(self) -> int:
@@ -113,13 +115,13 @@ class Rows:
     def take(self, rows: torch.Tensor, days: int) -> Batch:
         """Return the examples in each member's `rows` (k, B), of their inputs the last `days`."""
         chosen = rows.flatten()
-        inputs = self.inputs[:, -days:].index_select(0, chosen).unflatten(0, rows.shape)
-        told = self._told.index_select(0, chosen).unflatten(0, rows.shape).transpose(1, 2).contiguous()
-        return Batch(inputs.permute(0, 2, 3, 1), *told.split([HORIZON_DAYS, HORIZON_DAYS, AHEAD_COUNT], dim=1))
+        inputs = self.inputs[:, -days:].index_select(0, chosen).view(*rows.shape, days, -1)
+        told = self._told.index_select(0, chosen).view(*rows.shape, -1).transpose(1, 2).contiguous()
+        return Batch(inputs.permute(0, 2, 3, 1), *torch.split(told, _TOLD, dim=1))
 
 
 class Batch(NamedTuple):
-    """Examples of k members: inputs (k, days, features, B), z and counts (k, 7, B), ahead (k, AHEAD_COUNT, B)."""
+    """Rows of k members: inputs (k, days, features, B), z, counts (k, 7, B) and ahead (k, AHEAD_COUNT, B)."""
 
     inputs: torch.Tensor
     z: torch.Tensor
@@ -186,7 +188,8 @@ class Fitting(pl.LightningModule):
             answers.append(move)
             gradients.append(known * (wrong + move.detach()).sign())
         self._clip(self._sheet.differentiate(answers, gradients))
-        return (weights * wrong.abs()).sum(dim=(1, 2))
+        losses: torch.Tensor = (gradients[0] * wrong).sum(dim=(1, 2))
+        return losses
 
     def validation_step(self, batch: int, batch_index: int) -> None:
         """Judge each member: the geometric mean over dams and leads of the error over persistence's."""
