@@ -79,19 +79,22 @@ class Tape:
     """Where a stack of LSTMs works and leaves what the way back needs, for one number of rows.
 
     Days come first: what the members do in one step lies together. Where a member has not begun, memory,
-    cells and gradients are 0 and nothing is ever written.
+    cells and gradients are 0 and nothing is ever written. A tape that is not `kept` has one place for the
+    gates and cells of all days: room and time saved where there is no way back.
     """
 
-    def __init__(self, weight: torch.Tensor, steps: Sequence[int], features: int, rows: int) -> None:
+    def __init__(
+        self, weight: torch.Tensor, steps: Sequence[int], features: int, rows: int, *, kept: bool
+    ) -> None:
         members, n, days = len(steps), weight.shape[1] // 4, steps[0]
-        self.calls = 0
+        self.calls, self.kept = 0, kept
         self.weight_like = (weight.dtype, weight.device, weight.shape)
         self.first = BIASES + features
         zeros = weight.detach().new_zeros
         self.read = zeros(days + 1, members, self.first + n, rows)
         self.read[:, :, :BIASES] = 1
         self.z = zeros(members, 4 * n, rows)
-        self.gates = zeros(days + 1, members, 6 * n, rows)
+        self.gates = zeros(days + 1 if kept else 1, members, 6 * n, rows).expand(days + 1, -1, -1, -1)
         self.d_memory = zeros(members, n, rows)
         self.d_z = zeros(members, 4 * n, rows)
         self.d_cells, self.product = zeros(members, n, rows), zeros(members, n, rows)
@@ -100,6 +103,13 @@ class Tape:
 
     def suits(self, weight: torch.Tensor) -> bool:
         return self.weight_like == (weight.dtype, weight.device, weight.shape)
+
+    def begin(self, inputs: torch.Tensor) -> None:
+        """Take the inputs (k or 1, days, F, rows) of a new call."""
+        self.calls += 1
+        self.read[:-1, :, BIASES : self.first] = inputs.transpose(0, 1)
+        if not self.kept:
+            self.gates[0].zero_()
 
     def _step(self, t: int, k: int, n: int) -> Step:
         z, d_z, d_cells = self.z[:k], self.d_z[:k], self.d_cells[:k]
@@ -138,9 +148,8 @@ class _Recurrence(torch.autograd.Function):
     # Nothing here is for autograd to see, and inference mode spares each of some 500 operations a look.
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
-        tape.calls += 1
         with torch.inference_mode():
-            tape.read[:-1, :, BIASES : tape.first] = inputs.transpose(0, 1)
+            tape.begin(inputs)
             own = {step.members: weight[: step.members] for step in tape.steps}
             for step in tape.steps:
                 _step_forth(step, own[step.members])

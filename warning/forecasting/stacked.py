@@ -36,17 +36,19 @@ class StackedLstm(nn.Module):
         self.cells = [lstm.hidden_size for lstm in lstms]
         self.width = max(self.cells)
         self.weight = nn.Parameter(torch.stack([self._padded(lstm) for lstm in lstms]))
-        self._tapes: dict[int, Tape] = {}
+        self._tapes: dict[tuple[int, bool], Tape] = {}  # by rows, and whether there is a way back
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the memory after the last day (k, N, rows) from inputs (k or 1, days, features, rows).
 
         The next call for as many rows writes over what `backward` needs of this one.
         """
-        rows = inputs.shape[3]
-        tape = self._tapes.get(rows)
+        learns = self.weight.requires_grad or inputs.requires_grad
+        key = (inputs.shape[3], torch.is_grad_enabled() and learns)
+        tape = self._tapes.get(key)
         if tape is None or not tape.suits(self.weight):
-            tape = self._tapes[rows] = Tape(self.weight, self.steps, self.features, rows)
+            tape = Tape(self.weight, self.steps, self.features, key[0], kept=key[1])
+            self._tapes[key] = tape
         return recur(inputs[:, -self.steps[0] :], self.weight, tape)
 
     def keep(self, members: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from warning.forecasting.ahead import AHEAD_COUNT
 from warning.forecasting.examples import Examples
 from warning.forecasting.features import FEATURE_COUNT
 from warning.forecasting.networks import build_twin
-from warning.forecasting.stacked import StackedLstm, stacked
+from warning.forecasting.stacked import Sheet, StackedLstm, stacked
 from warning.forecasting.training import Fitting, Rows, run
 from warning.forecasting.training_plan import (
     Member,
@@ -57,6 +57,16 @@ def test_a_stack_answers_as_its_members_do(specs: tuple[NetworkSpec, ...]) -> No
 
 
 @KINDS
+def test_a_stack_that_is_only_asked_answers_as_one_that_learns(specs: tuple[NetworkSpec, ...]) -> None:
+    stack = stacked(networks(specs))
+    for rows in (11, 4, 11):  # the second call of a size finds what the first one left
+        inputs = torch.randn(1, 9, FEATURE_COUNT, rows, dtype=torch.float64)
+        with torch.no_grad():
+            asked = stack(inputs)
+        assert torch.equal(asked, stack(inputs))
+
+
+@KINDS
 def test_a_stack_passes_on_the_gradients_that_its_members_would(specs: tuple[NetworkSpec, ...]) -> None:
     members = networks(specs)
     stack = stacked(members)
@@ -83,6 +93,25 @@ def test_what_is_stacked_is_taken_out_again_unchanged(specs: tuple[NetworkSpec, 
     for i, member in enumerate(members):
         expected, found = member.state_dict(), stack.member_state(i)
         assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+@KINDS
+def test_a_sheet_is_the_parameters_of_its_stack_row_by_row(specs: tuple[NetworkSpec, ...]) -> None:
+    stack, same = stacked(networks(specs)), stacked(networks(specs))
+    sheet = Sheet(stack)
+    inputs = torch.randn(len(specs), 9, FEATURE_COUNT, 8, dtype=torch.float64)
+    onto = torch.randn(len(specs), 7, 8, dtype=torch.float64)
+    gradient = sheet.differentiate([stack(inputs)], [onto])
+    same(inputs).backward(onto)
+    assert not gradient[:, sheet.corrections :].any()
+    torch.optim.SGD([sheet.values], lr=0.1).step()
+    torch.optim.SGD(same.parameters(), lr=0.1).step()
+    staying = [0, len(specs) - 1]
+    stack.keep(staying)
+    sheet.keep(staying)
+    for i, member in enumerate(staying):
+        expected, found = same.member_state(member), stack.member_state(i)
         assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
