@@ -8,7 +8,7 @@ that every gate is one block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -17,6 +17,8 @@ from warning.domain.forecast import HORIZON_DAYS
 from warning.forecasting.networks import CnnLstmNetwork, Correction, Head, LstmNetwork
 from warning.forecasting.recurrence import BIASES, Tape, convolve, recur
 
+Gradients = Mapping[nn.Parameter, torch.Tensor]
+Judge = Callable[[torch.Tensor], torch.Tensor]
 _TORCH_GATES = (2, 1, 0, 3)  # where candidate, forget, input and output lie in torch's parameters
 
 
@@ -97,8 +99,15 @@ class StackedHead(nn.Module):
         self.bias = nn.Parameter(torch.stack([head.linear.bias.detach() for head in heads])[:, :, None])
 
     def forward(self, memory: torch.Tensor, today: torch.Tensor) -> torch.Tensor:
-        seen = torch.cat([self.dropout(memory), today], dim=1)
-        return torch.baddbmm(self.bias, self.weight, seen)
+        return torch.baddbmm(self.bias, self.weight, torch.cat([memory, today], dim=1))
+
+    def back(
+        self, memory: torch.Tensor, today: torch.Tensor, d_z: torch.Tensor
+    ) -> tuple[torch.Tensor, Gradients]:
+        """Return the gradient of the memory, and those of the parameters."""
+        d_weight = torch.bmm(d_z, torch.cat([memory, today], dim=1).transpose(1, 2))
+        gradients = {self.weight: d_weight, self.bias: d_z.sum(dim=2, keepdim=True)}
+        return torch.bmm(self.weight[:, :, : self.width].transpose(1, 2), d_z), gradients
 
     def state(self, member: int, cells: int) -> dict[str, torch.Tensor]:
         """Return one member's part under the names and shapes of `networks.Head`."""
@@ -125,12 +134,23 @@ class StackedCorrection(nn.Module):
 
     def forward(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
         """Return the corrections (k, 7, rows) from today's inputs and what is known ahead (k, …, rows)."""
-        return self.unmasked(today, ahead) * (ahead != 0).any(dim=1, keepdim=True)
-
-    def unmasked(self, today: torch.Tensor, ahead: torch.Tensor) -> torch.Tensor:
-        """Return the corrections, not yet 0 where nothing is known ahead, for whom those do not count."""
         hidden = torch.relu(torch.baddbmm(self.bias, self.weight, torch.cat([ahead, today], dim=1)))
-        return torch.bmm(self.out, hidden)
+        return torch.bmm(self.out, hidden) * (ahead != 0).any(dim=1, keepdim=True)
+
+    def back(self, today: torch.Tensor, ahead: torch.Tensor, judge: Judge) -> Gradients:
+        """Return the gradients of the parameters; `judge` answers corrections with their gradient.
+
+        The corrections that it is asked about are not yet 0 where nothing is known ahead; its answer is.
+        """
+        seen = torch.cat([ahead, today], dim=1)
+        hidden = torch.baddbmm(self.bias, self.weight, seen).relu_()
+        d_out = judge(torch.bmm(self.out, hidden))
+        d_hidden = torch.bmm(self.out.transpose(1, 2), d_out).mul_(hidden.sign())  # hidden is 0 or above
+        return {
+            self.weight: torch.bmm(d_hidden, seen.transpose(1, 2)),
+            self.bias: d_hidden.sum(dim=2, keepdim=True),
+            self.out: torch.bmm(d_out, hidden.transpose(1, 2)),
+        }
 
     def state(self, member: int) -> dict[str, torch.Tensor]:
         """Return one member's part under the names and shapes of `networks.Correction`."""
@@ -154,8 +174,13 @@ class StackedLstmNetworks(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return z (k, 7, rows) from inputs (k or 1, days, features, rows)."""
         today = inputs[:, -1].expand(len(self.steps), -1, -1)
-        answer: torch.Tensor = self.head(self.lstm(inputs), today)
+        answer: torch.Tensor = self.head(self.memory(inputs), today)
         return answer
+
+    def memory(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads of the days up to today (k, N, rows)."""
+        memory: torch.Tensor = self.head.dropout(self.lstm(inputs))
+        return memory
 
     def keep(self, members: Sequence[int]) -> None:
         self.lstm.keep(members)
@@ -195,13 +220,17 @@ class StackedCnnLstms(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return z (k, 7, rows) from inputs (k or 1, days, features, rows)."""
-        k = len(self.steps)
-        today = inputs[:, -1].expand(k, -1, -1)
-        found = inputs[:, -self.days :].transpose(1, 2).expand(k, -1, -1, -1)
+        today = inputs[:, -1].expand(len(self.steps), -1, -1)
+        answer: torch.Tensor = self.head(self.memory(inputs), today)
+        return answer
+
+    def memory(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads of the days up to today (k, N, rows)."""
+        found = inputs[:, -self.days :].transpose(1, 2).expand(len(self.steps), -1, -1, -1)
         for weight, bias in zip(self.weights, self.biases, strict=True):
             found = convolve(found, weight, bias, self.padding)
-        answer: torch.Tensor = self.head(self.lstm(found.transpose(1, 2)), today)
-        return answer
+        memory: torch.Tensor = self.head.dropout(self.lstm(found.transpose(1, 2)))
+        return memory
 
     def keep(self, members: Sequence[int]) -> None:
         self.lstm.keep(members)
@@ -238,15 +267,18 @@ def stacked(networks: Sequence[nn.Module]) -> Stack:
 class Sheet:
     """A stack's parameters as one matrix, a row per member, of which they are views from then on.
 
-    What is done to all parameters is then one operation. Those of the correction come last, from column
-    `corrections` on.
+    What is done to all parameters is then one operation. Those that the memory comes from stand first, then
+    the head's, and from column `corrections` on those of the correction.
     """
 
     def __init__(self, stack: Stack) -> None:
-        own = set(stack.correction.parameters()) if stack.correction else set()
-        self.parameters = sorted(stack.parameters(), key=lambda parameter: parameter in own)
-        self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in self.parameters], dim=1))
-        self.corrections = self.values.shape[1] - sum(parameter[0].numel() for parameter in own)
+        head = list(stack.head.parameters())
+        corrections = list(stack.correction.parameters()) if stack.correction else []
+        later = {*head, *corrections}
+        self._of_memory = [parameter for parameter in stack.parameters() if parameter not in later]
+        self._parameters = [*self._of_memory, *head, *corrections]
+        self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in self._parameters], dim=1))
+        self.corrections = self.values.shape[1] - sum(parameter[0].numel() for parameter in corrections)
         self._share()
 
     def keep(self, members: Sequence[int]) -> None:
@@ -255,20 +287,18 @@ class Sheet:
         self.values.data = self.values.data[list(members)]
         self._share()
 
-    def differentiate(
-        self, answers: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        """Return, and leave at `values`, the gradient of a loss whose gradients at `answers` are these."""
-        found = torch.autograd.grad(
-            answers, self.parameters, gradients, allow_unused=True, materialize_grads=True
-        )
-        gradient = torch.cat([own.flatten(1) for own in found], dim=1)
+    def differentiate(self, memory: torch.Tensor, d_memory: torch.Tensor, later: Gradients) -> torch.Tensor:
+        """Return, and leave at `values`, the gradient of all, 0 where none is found and none in `later`."""
+        found = torch.autograd.grad(memory, self._of_memory, d_memory)
+        gradients = {**dict(zip(self._of_memory, found, strict=True)), **later}
+        parts = [gradients[p] if p in gradients else torch.zeros_like(p) for p in self._parameters]
+        gradient = torch.cat([part.flatten(1) for part in parts], dim=1)
         self.values.grad = gradient
         return gradient
 
     def _share(self) -> None:
         first = 0
-        for parameter in self.parameters:
+        for parameter in self._parameters:
             columns = slice(first, first + parameter[0].numel())
             parameter.data = self.values.data[:, columns].view(-1, *parameter.shape[1:])
             first = columns.stop

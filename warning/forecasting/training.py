@@ -175,20 +175,22 @@ class Fitting(pl.LightningModule):
     def _pass_back(self, rows: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:
         """Leave the gradients of the members' losses on their `rows`, and return the losses (k,).
 
-        The gradient of a mean absolute error is known: the sign of each error times what it counts.
+        The gradient of a mean absolute error is the sign of each error times what it counts; from there to
+        the memory the way back is written out: on networks as small as these autograd costs more than that.
         """
         inputs, z, counts, ahead = self.learn.take(rows, max(self.stack.steps))
-        answer = self.stack(inputs)
-        wrong, weights = answer.detach() - z, _weights(counts)
-        answers, gradients = [answer], [weights * wrong.sign()]
-        if self.stack.correction is not None and self.learn.anything_ahead:
-            ahead = ahead * self._lost[ways].transpose(1, 2)
-            move = self.stack.correction.unmasked(inputs[:, -1], ahead)
-            known = _weights(counts * (ahead != 0).any(dim=1, keepdim=True))
-            answers.append(move)
-            gradients.append(known * (wrong + move.detach()).sign())
-        self._clip(self._sheet.differentiate(answers, gradients))
-        losses: torch.Tensor = (gradients[0] * wrong).sum(dim=(1, 2))
+        memory, today = self.stack.memory(inputs), inputs[:, -1]
+        with torch.no_grad():
+            wrong = self.stack.head(memory, today) - z
+            onto = _weights(counts) * wrong.sign()
+            d_memory, gradients = self.stack.head.back(memory, today, onto)
+            if self.stack.correction is not None and self.learn.anything_ahead:
+                ahead = ahead * self._lost[ways].transpose(1, 2)
+                known = _weights(counts * (ahead != 0).any(dim=1, keepdim=True))
+                moved = self.stack.correction.back(today, ahead, lambda move: known * (wrong + move).sign())
+                gradients = {**gradients, **moved}
+        self._clip(self._sheet.differentiate(memory, d_memory, gradients))
+        losses: torch.Tensor = (onto * wrong).sum(dim=(1, 2))
         return losses
 
     def validation_step(self, batch: int, batch_index: int) -> None:

@@ -102,7 +102,9 @@ def test_a_sheet_is_the_parameters_of_its_stack_row_by_row(specs: tuple[NetworkS
     sheet = Sheet(stack)
     inputs = torch.randn(len(specs), 9, FEATURE_COUNT, 8, dtype=torch.float64)
     onto = torch.randn(len(specs), 7, 8, dtype=torch.float64)
-    gradient = sheet.differentiate([stack(inputs)], [onto])
+    memory = stack.memory(inputs)
+    d_memory, later = stack.head.back(memory.detach(), inputs[:, -1], onto)
+    gradient = sheet.differentiate(memory, d_memory, later)
     same(inputs).backward(onto)
     assert not gradient[:, sheet.corrections :].any()
     torch.optim.SGD([sheet.values], lr=0.1).step()
@@ -112,7 +114,21 @@ def test_a_sheet_is_the_parameters_of_its_stack_row_by_row(specs: tuple[NetworkS
     sheet.keep(staying)
     for i, member in enumerate(staying):
         expected, found = same.member_state(member), stack.member_state(i)
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-13)
+
+
+def test_what_a_correction_passes_back_is_what_autograd_would() -> None:
+    correction = stacked(networks(LSTMS)).correction
+    today = torch.randn(3, FEATURE_COUNT, 20, dtype=torch.float64)
+    ahead = torch.randn(3, AHEAD_COUNT, 20, dtype=torch.float64) * (torch.rand(3, 1, 20) < 0.7)
+    truth = torch.randn(3, 7, 20, dtype=torch.float64)
+    known = (ahead != 0).any(dim=1, keepdim=True)
+    (known * (correction(today, ahead) - truth).abs()).sum().backward()
+    with torch.no_grad():
+        found = correction.back(today, ahead, lambda move: known * (move - truth).sign())
+    for parameter in correction.parameters():
+        torch.testing.assert_close(found[parameter], parameter.grad, rtol=0, atol=1e-12)
 
 
 def test_cells_that_a_smaller_member_lacks_stay_zero_through_training() -> None:
