@@ -144,32 +144,42 @@ class Tape:
         )
 
 
+def forth(tape: Tape, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Do what `recur` does, and leave to the caller to go `back`."""
+    with torch.inference_mode():  # nothing here is for autograd to see: each operation is spared a look
+        tape.begin(inputs)
+        own = {step.members: weight[: step.members] for step in tape.steps}
+        for step in tape.steps:
+            _step_forth(step, own[step.members])
+    return tape.read[-1, :, tape.first :].clone()
+
+
+def back(
+    tape: Tape, weight: torch.Tensor, d_memory: torch.Tensor, *, to_inputs: bool
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Return the gradients of the inputs, where wanted, and of the weight, from that of the memory."""
+    d_weight, d_inputs = torch.zeros_like(weight), None
+    if to_inputs:
+        features, rows = tape.first - BIASES, d_memory.shape[2]
+        d_inputs = weight.new_zeros(len(tape.steps), len(weight), features, rows)
+    with torch.inference_mode():
+        _all_steps_back(tape, weight.transpose(1, 2), d_memory, d_weight, d_inputs)
+    return None if d_inputs is None else d_inputs.transpose(0, 1), d_weight
+
+
 class _Recurrence(torch.autograd.Function):
-    # Nothing here is for autograd to see, and inference mode spares each of some 500 operations a look.
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
-        with torch.inference_mode():
-            tape.begin(inputs)
-            own = {step.members: weight[: step.members] for step in tape.steps}
-            for step in tape.steps:
-                _step_forth(step, own[step.members])
+        memory = forth(tape, inputs, weight)
         ctx.tape, ctx.weight, ctx.call = tape, weight, tape.calls
-        return tape.read[-1, :, tape.first :].clone()
+        return memory
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_memory: torch.Tensor) -> Any:
-        tape, weight = ctx.tape, ctx.weight
-        if ctx.call != tape.calls:
+        if ctx.call != ctx.tape.calls:
             raise RuntimeError("a later call has written over this one's tape: call backward before the next")
-        d_weight = torch.zeros_like(weight)
-        d_inputs = None
-        if ctx.needs_input_grad[0]:
-            features, rows = tape.first - BIASES, d_memory.shape[2]
-            d_inputs = weight.new_zeros(len(tape.steps), len(weight), features, rows)
-        with torch.inference_mode():
-            _all_steps_back(tape, weight.transpose(1, 2), d_memory, d_weight, d_inputs)
-        return None if d_inputs is None else d_inputs.transpose(0, 1), d_weight, None
+        return *back(ctx.tape, ctx.weight, d_memory, to_inputs=ctx.needs_input_grad[0]), None
 
 
 def _all_steps_back(

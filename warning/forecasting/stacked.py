@@ -15,9 +15,10 @@ from torch import nn
 
 from warning.domain.forecast import HORIZON_DAYS
 from warning.forecasting.networks import CnnLstmNetwork, Correction, Head, LstmNetwork
-from warning.forecasting.recurrence import BIASES, Tape, convolve, recur
+from warning.forecasting.recurrence import BIASES, Tape, back, convolve, forth, recur
 
 Gradients = Mapping[nn.Parameter, torch.Tensor]
+Back = Callable[[torch.Tensor], Gradients]
 Judge = Callable[[torch.Tensor], torch.Tensor]
 _TORCH_GATES = (2, 1, 0, 3)  # where candidate, forget, input and output lie in torch's parameters
 
@@ -46,12 +47,22 @@ class StackedLstm(nn.Module):
         The next call for as many rows writes over what `backward` needs of this one.
         """
         learns = self.weight.requires_grad or inputs.requires_grad
-        key = (inputs.shape[3], torch.is_grad_enabled() and learns)
-        tape = self._tapes.get(key)
+        inputs = inputs[:, -self.steps[0] :]
+        return recur(inputs, self.weight, self._tape(inputs, kept=torch.is_grad_enabled() and learns))
+
+    def learn(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Return what a call does, and the way back from there, without autograd."""
+        tape = self._tape(inputs, kept=True)
+        memory = forth(tape, inputs[:, -self.steps[0] :], self.weight)
+        return memory, lambda d_memory: {self.weight: back(tape, self.weight, d_memory, to_inputs=False)[1]}
+
+    def _tape(self, inputs: torch.Tensor, *, kept: bool) -> Tape:
+        rows = inputs.shape[3]
+        tape = self._tapes.get((rows, kept))
         if tape is None or not tape.suits(self.weight):
-            tape = Tape(self.weight, self.steps, self.features, key[0], kept=key[1])
-            self._tapes[key] = tape
-        return recur(inputs[:, -self.steps[0] :], self.weight, tape)
+            tape = Tape(self.weight, self.steps, self.features, rows, kept=kept)
+            self._tapes[rows, kept] = tape
+        return tape
 
     def keep(self, members: Sequence[int]) -> None:
         """Forget all members but these; whoever holds the parameters sees to those."""
@@ -182,6 +193,14 @@ class StackedLstmNetworks(nn.Module):
         memory: torch.Tensor = self.head.dropout(self.lstm(inputs))
         return memory
 
+    def learn(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Return `memory`, and the way back from its gradient to those of the parameters."""
+        memory, to_parameters = self.lstm.learn(inputs)
+        if self.head.dropout.p == 0:
+            return memory, to_parameters
+        share = self.head.dropout(torch.ones_like(memory))
+        return memory * share, lambda d_memory: to_parameters(d_memory * share)
+
     def keep(self, members: Sequence[int]) -> None:
         self.lstm.keep(members)
 
@@ -232,6 +251,15 @@ class StackedCnnLstms(nn.Module):
         memory: torch.Tensor = self.head.dropout(self.lstm(found.transpose(1, 2)))
         return memory
 
+    def learn(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Return `memory`, and the way back from its gradient to those of the parameters."""
+        parameters = [*self.weights, *self.biases, *self.lstm.parameters()]
+        with torch.enable_grad():
+            memory = self.memory(inputs)
+        return memory.detach(), lambda d_memory: dict(
+            zip(parameters, torch.autograd.grad(memory, parameters, d_memory), strict=True)
+        )
+
     def keep(self, members: Sequence[int]) -> None:
         self.lstm.keep(members)
 
@@ -267,16 +295,14 @@ def stacked(networks: Sequence[nn.Module]) -> Stack:
 class Sheet:
     """A stack's parameters as one matrix, a row per member, of which they are views from then on.
 
-    What is done to all parameters is then one operation. Those that the memory comes from stand first, then
-    the head's, and from column `corrections` on those of the correction.
+    What is done to all parameters is then one operation. Those of the correction stand last, from column
+    `corrections` on.
     """
 
     def __init__(self, stack: Stack) -> None:
-        head = list(stack.head.parameters())
         corrections = list(stack.correction.parameters()) if stack.correction else []
-        later = {*head, *corrections}
-        self._of_memory = [parameter for parameter in stack.parameters() if parameter not in later]
-        self._parameters = [*self._of_memory, *head, *corrections]
+        last = set(corrections)
+        self._parameters = [*(p for p in stack.parameters() if p not in last), *corrections]
         self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in self._parameters], dim=1))
         self.corrections = self.values.shape[1] - sum(parameter[0].numel() for parameter in corrections)
         self._share()
@@ -287,10 +313,8 @@ class Sheet:
         self.values.data = self.values.data[list(members)]
         self._share()
 
-    def differentiate(self, memory: torch.Tensor, d_memory: torch.Tensor, later: Gradients) -> torch.Tensor:
-        """Return, and leave at `values`, the gradient of all, 0 where none is found and none in `later`."""
-        found = torch.autograd.grad(memory, self._of_memory, d_memory)
-        gradients = {**dict(zip(self._of_memory, found, strict=True)), **later}
+    def hand_in(self, gradients: Gradients) -> torch.Tensor:
+        """Return, and leave at `values`, the gradients as one; it is 0 where there is none."""
         parts = [gradients[p] if p in gradients else torch.zeros_like(p) for p in self._parameters]
         gradient = torch.cat([part.flatten(1) for part in parts], dim=1)
         self.values.grad = gradient

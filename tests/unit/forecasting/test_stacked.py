@@ -102,9 +102,10 @@ def test_a_sheet_is_the_parameters_of_its_stack_row_by_row(specs: tuple[NetworkS
     sheet = Sheet(stack)
     inputs = torch.randn(len(specs), 9, FEATURE_COUNT, 8, dtype=torch.float64)
     onto = torch.randn(len(specs), 7, 8, dtype=torch.float64)
-    memory = stack.memory(inputs)
-    d_memory, later = stack.head.back(memory.detach(), inputs[:, -1], onto)
-    gradient = sheet.differentiate(memory, d_memory, later)
+    memory, to_parameters = stack.learn(inputs)
+    with torch.no_grad():
+        d_memory, of_head = stack.head.back(memory, inputs[:, -1], onto)
+        gradient = sheet.hand_in({**of_head, **to_parameters(d_memory)})
     same(inputs).backward(onto)
     assert not gradient[:, sheet.corrections :].any()
     torch.optim.SGD([sheet.values], lr=0.1).step()
@@ -116,6 +117,22 @@ def test_a_sheet_is_the_parameters_of_its_stack_row_by_row(specs: tuple[NetworkS
         expected, found = same.member_state(member), stack.member_state(i)
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=1e-13)
+
+
+def test_dropout_is_on_the_written_way_back_too() -> None:
+    stack = stacked(networks(tuple(lstm_spec(length, 1, 0.4) for length in (9, 5))))
+    inputs = torch.randn(2, 9, FEATURE_COUNT, 8, dtype=torch.float64)
+    d_memory = torch.randn(2, 9, 8, dtype=torch.float64)
+    torch.manual_seed(4)
+    memory = stack.memory(inputs)
+    memory.backward(d_memory)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        found, to_parameters = stack.learn(inputs)
+        gradients = to_parameters(d_memory)
+    assert 0.2 < (memory == 0).double().mean() < 0.6
+    torch.testing.assert_close(found, memory, rtol=0, atol=1e-13)
+    torch.testing.assert_close(gradients[stack.lstm.weight], stack.lstm.weight.grad, rtol=0, atol=1e-13)
 
 
 def test_what_a_correction_passes_back_is_what_autograd_would() -> None:
