@@ -10,6 +10,7 @@ import torch
 
 from warning.domain.readings import ReadingSeries
 from warning.domain.variables import Variable
+from warning.forecasting.ahead import AHEAD_COUNT
 from warning.forecasting.examples import Examples
 from warning.forecasting.features import FEATURE_COUNT
 from warning.forecasting.model import Model, NetworkSpec
@@ -103,7 +104,9 @@ def test_stacked_training_reaches_the_same_losses_on_cuda_and_cpu(specs: tuple[N
     random = np.random.default_rng(5)
     inputs = random.normal(size=(400, 30, FEATURE_COUNT))
     z = inputs[:, -1, :7] + random.normal(size=(400, 7))
-    examples = Examples(inputs, z, np.ones((400, 7)), random.integers(0, 2, 400))  # type: ignore[arg-type]
+    ahead = random.normal(size=(400, AHEAD_COUNT)) * (random.random((400, 1)) < 0.7)
+    sites = random.integers(0, 2, 400)
+    examples = Examples(inputs, z, np.ones((400, 7)), sites, ahead)  # type: ignore[arg-type]
     members = [Member(spec, twin, twin) for twin, spec in enumerate(specs)]
     found = []
     for device in ("cpu", "cuda"):

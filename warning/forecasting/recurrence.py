@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
 BIASES = 2  # torch's LSTM has two that are added; each is trained, so both are kept
 
 
 def recur(inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
     """Return the memory (k, n, rows) after the last day from inputs (k or 1, days, F, rows).
 
-    `weight` is (k, 4·n, 2 + F + n); rows are the input, forget, output and candidate gates, columns the two
+    `weight` is (k, 4·n, 2 + F + n); rows are the candidate, forget, input and output gates, columns the two
     biases, the inputs and the memory. `tape` was made for it.
     """
     memory: torch.Tensor = _Recurrence.apply(inputs, weight, tape)  # type: ignore[no-untyped-call]
@@ -39,19 +41,22 @@ def convolve(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, pad
 class Step(NamedTuple):
     """One step of the members that have begun, as views; n cells, k members, rows last.
 
-    `read` (k, 2 + F + n) is what the gates read: ones, inputs, memory before the step. `gates` (k, 4·n)
-    are input, forget, output (together `sigmoids`) and candidate. `factors` are candidate and cells before,
-    which `opening`, input and forget, let through; `squashed` is tanh of the cells after. The rest is for
-    the way back: gradients named after what they are of, and room for one product.
+    `read` (k, 2 + F + n) is what the gates read: ones, inputs, memory before the step; `z` (k, 4·n) is what
+    they come to before squashing: candidate, forget, input and output gate. `sigmoids` are forget, input and
+    output; `factors` (k, 3, n) input, cells before and candidate: what the gradient of the cells passes
+    through to the first three. `squashed` is tanh of the cells after. `d_…` is the gradient of `…`, of the
+    gates before squashing; `d_opened` (k, 3, n) are those of the first three. `product` is room for one.
     """
 
     members: int
     read: torch.Tensor
-    gates: torch.Tensor
+    read_transposed: torch.Tensor
+    z: torch.Tensor
+    z_sigmoids: torch.Tensor
+    z_candidate: torch.Tensor
     sigmoids: torch.Tensor
-    opening: torch.Tensor
-    input: torch.Tensor
     forget: torch.Tensor
+    input: torch.Tensor
     output: torch.Tensor
     candidate: torch.Tensor
     factors: torch.Tensor
@@ -59,38 +64,39 @@ class Step(NamedTuple):
     cells: torch.Tensor
     squashed: torch.Tensor
     memory: torch.Tensor
-    read_transposed: torch.Tensor
-    d_gates: torch.Tensor
+    d_z: torch.Tensor
     d_sigmoids: torch.Tensor
-    d_opening: torch.Tensor
-    d_opening_twofold: torch.Tensor
     d_output: torch.Tensor
     d_candidate: torch.Tensor
+    d_opened: torch.Tensor
     d_cells: torch.Tensor
-    d_cells_twofold: torch.Tensor
+    d_cells_threefold: torch.Tensor
     d_memory: torch.Tensor
-    d_before: torch.Tensor
     product: torch.Tensor
 
 
 class Tape:
     """Where a stack of LSTMs works and leaves what the way back needs, for one number of rows.
 
-    Where a member has not begun, memory, cells and gradients are 0 and nothing is ever written.
+    Days come first: what the members do in one step lies together. Where a member has not begun, memory,
+    cells and gradients are 0 and nothing is ever written. A tape that is not `kept` has one place for the
+    gates and cells of all days: room and time saved where there is no way back.
     """
 
-    def __init__(self, weight: torch.Tensor, steps: Sequence[int], features: int, rows: int) -> None:
+    def __init__(
+        self, weight: torch.Tensor, steps: Sequence[int], features: int, rows: int, *, kept: bool
+    ) -> None:
         members, n, days = len(steps), weight.shape[1] // 4, steps[0]
-        self.calls = 0
+        self.calls, self.kept = 0, kept
         self.weight_like = (weight.dtype, weight.device, weight.shape)
         self.first = BIASES + features
         zeros = weight.detach().new_zeros
-        self.read = zeros(members, days + 1, self.first + n, rows)
+        self.read = zeros(days + 1, members, self.first + n, rows)
         self.read[:, :, :BIASES] = 1
-        self.gates = zeros(members, days + 1, 5 * n, rows)
-        self.squashed = zeros(members, days, n, rows)
-        self.d_read = zeros(members, days + 1, features + n, rows)
-        self.d_gates = zeros(members, 4 * n, rows)
+        self.z = zeros(members, 4 * n, rows)
+        self.gates = zeros(days + 1 if kept else 1, members, 6 * n, rows).expand(days + 1, -1, -1, -1)
+        self.d_memory = zeros(members, n, rows)
+        self.d_z = zeros(members, 4 * n, rows)
         self.d_cells, self.product = zeros(members, n, rows), zeros(members, n, rows)
         begun = [sum(count >= days - t for count in steps) for t in range(days)]
         self.steps = [self._step(t, members, n) for t, members in enumerate(begun)]
@@ -98,77 +104,113 @@ class Tape:
     def suits(self, weight: torch.Tensor) -> bool:
         return self.weight_like == (weight.dtype, weight.device, weight.shape)
 
+    def begin(self, inputs: torch.Tensor) -> None:
+        """Take the inputs (k or 1, days, F, rows) of a new call."""
+        self.calls += 1
+        self.read[:-1, :, BIASES : self.first] = inputs.transpose(0, 1)
+        if not self.kept:
+            self.gates[0].zero_()
+
     def _step(self, t: int, k: int, n: int) -> Step:
-        z, d_z, d_cells = self.gates[:k, t], self.d_gates[:k], self.d_cells[:k]
-        features = self.first - BIASES
+        z, d_z, d_cells = self.z[:k], self.d_z[:k], self.d_cells[:k]
+        # forget, input, output, cells before, squashed, candidate: `factors` are every second
+        gates = self.gates[t, :k].view(k, 6, n, -1)
         return Step(
             members=k,
-            read=self.read[:k, t],
-            gates=z[:, : 4 * n],
-            sigmoids=z[:, : 3 * n],
-            opening=z[:, : 2 * n],
-            input=z[:, :n],
-            forget=z[:, n : 2 * n],
-            output=z[:, 2 * n : 3 * n],
-            candidate=z[:, 3 * n : 4 * n],
-            factors=z[:, 3 * n :],
-            cells_before=z[:, 4 * n :],
-            cells=self.gates[:k, t + 1, 4 * n :],
-            squashed=self.squashed[:k, t],
-            memory=self.read[:k, t + 1, self.first :],
-            read_transposed=self.read[:k, t].transpose(1, 2),
-            d_gates=d_z,
-            d_sigmoids=d_z[:, : 3 * n],
-            d_opening=d_z[:, : 2 * n],
-            d_opening_twofold=d_z[:, : 2 * n].view(k, 2, n, -1),
-            d_output=d_z[:, 2 * n : 3 * n],
-            d_candidate=d_z[:, 3 * n :],
+            read=self.read[t, :k],
+            read_transposed=self.read[t, :k].transpose(1, 2),
+            z=z,
+            z_sigmoids=z[:, n:],
+            z_candidate=z[:, :n],
+            sigmoids=self.gates[t, :k, : 3 * n],
+            forget=gates[:, 0],
+            input=gates[:, 1],
+            output=gates[:, 2],
+            candidate=gates[:, 5],
+            factors=gates[:, 1::2],
+            cells_before=gates[:, 3],
+            cells=self.gates[t + 1, :k, 3 * n : 4 * n],
+            squashed=gates[:, 4],
+            memory=self.read[t + 1, :k, self.first :],
+            d_z=d_z,
+            d_sigmoids=d_z[:, n:],
+            d_output=d_z[:, 3 * n :],
+            d_candidate=d_z[:, :n],
+            d_opened=d_z[:, : 3 * n].view(k, 3, n, -1),
             d_cells=d_cells,
-            d_cells_twofold=d_cells.unsqueeze(1),
-            d_memory=self.d_read[:k, t + 1, features:],
-            d_before=self.d_read[:k, t],
+            d_cells_threefold=d_cells.unsqueeze(1),
+            d_memory=self.d_memory[:k],
             product=self.product[:k],
         )
+
+
+def forth(tape: Tape, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Do what `recur` does, and leave to the caller to go `back`."""
+    with torch.inference_mode():  # nothing here is for autograd to see: each operation is spared a look
+        tape.begin(inputs)
+        own = {step.members: weight[: step.members] for step in tape.steps}
+        for step in tape.steps:
+            _step_forth(step, own[step.members])
+    return tape.read[-1, :, tape.first :].clone()
+
+
+def back(
+    tape: Tape, weight: torch.Tensor, d_memory: torch.Tensor, *, to_inputs: bool
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Return the gradients of the inputs, where wanted, and of the weight, from that of the memory."""
+    d_weight, d_inputs = torch.zeros_like(weight), None
+    if to_inputs:
+        features, rows = tape.first - BIASES, d_memory.shape[2]
+        d_inputs = weight.new_zeros(len(tape.steps), len(weight), features, rows)
+    with torch.inference_mode():
+        _all_steps_back(tape, weight.transpose(1, 2), d_memory, d_weight, d_inputs)
+    return None if d_inputs is None else d_inputs.transpose(0, 1), d_weight
 
 
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, tape: Tape) -> torch.Tensor:
-        tape.calls += 1
-        tape.read[:, :-1, BIASES : tape.first] = inputs
-        own = {step.members: weight[: step.members] for step in tape.steps}
-        for step in tape.steps:
-            _step_forth(step, own[step.members])
+        memory = forth(tape, inputs, weight)
         ctx.tape, ctx.weight, ctx.call = tape, weight, tape.calls
-        return tape.read[:, -1, tape.first :].clone()
+        return memory
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_memory: torch.Tensor) -> Any:
-        tape, weight = ctx.tape, ctx.weight
-        if ctx.call != tape.calls:
+        if ctx.call != ctx.tape.calls:
             raise RuntimeError("a later call has written over this one's tape: call backward before the next")
-        features = tape.first - BIASES
-        to_inputs = ctx.needs_input_grad[0]
-        skipped = 0 if to_inputs else features
-        onto = weight.detach()[:, :, BIASES + skipped :].transpose(1, 2)
-        d_weight = torch.zeros_like(weight)
-        own = {step.members: (d_weight[: step.members], onto[: step.members]) for step in tape.steps}
-        tape.d_cells.zero_()
-        tape.d_read[:, -1, features:] = d_memory
-        for step in reversed(tape.steps):
-            _step_back(step)
-            d_own, onto_own = own[step.members]
-            d_own.baddbmm_(step.d_gates, step.read_transposed)
-            torch.bmm(onto_own, step.d_gates, out=step.d_before[:, skipped:])
-        return tape.d_read[:, :-1, :features] if to_inputs else None, d_weight, None
+        return *back(ctx.tape, ctx.weight, d_memory, to_inputs=ctx.needs_input_grad[0]), None
+
+
+def _all_steps_back(
+    tape: Tape,
+    columns: torch.Tensor,
+    d_memory: torch.Tensor,
+    d_weight: torch.Tensor,
+    d_inputs: torch.Tensor | None,
+) -> None:
+    """Add to `d_weight` and, where wanted, write `d_inputs` (days, k, F, rows).
+
+    `columns` (k, 2 + F + n, 4·n) is the weight transposed.
+    """
+    onto = {step.members: columns[: step.members, tape.first :] for step in tape.steps}
+    own = {step.members: d_weight[: step.members] for step in tape.steps}
+    tape.d_cells.zero_()
+    tape.d_memory.copy_(d_memory)
+    for t, step in reversed(list(enumerate(tape.steps))):
+        k = step.members
+        _step_back(step)
+        own[k].baddbmm_(step.d_z, step.read_transposed)
+        torch.bmm(onto[k], step.d_z, out=step.d_memory)
+        if d_inputs is not None:
+            torch.bmm(columns[:k, BIASES : tape.first], step.d_z, out=d_inputs[t, :k])
 
 
 def _step_forth(step: Step, weight: torch.Tensor) -> None:
     """The LSTM's equations: c' = f·c + i·g, memory = o · tanh(c')."""
-    torch.bmm(weight, step.read, out=step.gates)
-    step.sigmoids.sigmoid_()
-    step.candidate.tanh_()
+    torch.bmm(weight, step.read, out=step.z)
+    torch.sigmoid(step.z_sigmoids, out=step.sigmoids)
+    torch.tanh(step.z_candidate, out=step.candidate)
     torch.mul(step.forget, step.cells_before, out=step.cells)
     step.cells.addcmul_(step.input, step.candidate)
     torch.tanh(step.cells, out=step.squashed)
@@ -176,20 +218,16 @@ def _step_forth(step: Step, weight: torch.Tensor) -> None:
 
 
 def _step_back(step: Step) -> None:
-    """From `d_memory` and `d_cells` after the step to `d_gates` before squashing and `d_cells` before it.
+    """From `d_memory` and `d_cells` after the step to `d_z` and `d_cells` before it.
 
-    s' = s − s² for the three sigmoids, g' = 1 − g² for the candidate; o − memory · tanh(c) = o · tanh'(c).
+    o − memory · tanh(c) = o · tanh'(c).
     """
     torch.addcmul(step.output, step.memory, step.squashed, value=-1, out=step.product)
     step.d_cells.addcmul_(step.d_memory, step.product)
-    torch.addcmul(step.sigmoids, step.sigmoids, step.sigmoids, value=-1, out=step.d_sigmoids)
-    torch.mul(step.d_memory, step.squashed, out=step.product)
-    step.d_output.mul_(step.product)
-    step.d_opening.mul_(step.factors)
-    step.d_opening_twofold.mul_(step.d_cells_twofold)
-    torch.mul(step.input, step.candidate, out=step.product)
-    torch.addcmul(step.input, step.product, step.candidate, value=-1, out=step.d_candidate)
-    step.d_candidate.mul_(step.d_cells)
+    torch.mul(step.factors, step.d_cells_threefold, out=step.d_opened)
+    torch.mul(step.d_memory, step.squashed, out=step.d_output)
+    _sigmoid_backward(step.d_sigmoids, step.sigmoids, grad_input=step.d_sigmoids)
+    _tanh_backward(step.d_candidate, step.candidate, grad_input=step.d_candidate)
     step.d_cells.mul_(step.forget)
 
 

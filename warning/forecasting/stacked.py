@@ -8,23 +8,26 @@ that every gate is one block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from warning.domain.forecast import HORIZON_DAYS
 from warning.forecasting.networks import CnnLstmNetwork, Correction, Head, LstmNetwork
-from warning.forecasting.recurrence import BIASES, Tape, convolve, recur
+from warning.forecasting.recurrence import BIASES, Tape, back, convolve, forth, recur
 
-_TORCH_GATES = (0, 1, 3, 2)  # where input, forget, output and candidate lie in torch's parameters
+Gradients = Mapping[nn.Parameter, torch.Tensor]
+Back = Callable[[torch.Tensor], Gradients]
+Judge = Callable[[torch.Tensor], torch.Tensor]
+_TORCH_GATES = (2, 1, 0, 3)  # where candidate, forget, input and output lie in torch's parameters
 
 
 class StackedLstm(nn.Module):
     """k LSTMs of one hidden layer that read `steps` days each, in falling order, all up to the same last day.
 
-    `weight` is (k, 4·N, 2 + features + N), N the most cells: rows are the input, forget, output and
-    candidate gates, columns the two biases, the inputs and the memory.
+    `weight` is (k, 4·N, 2 + features + N), N the most cells: rows are the candidate, forget, input and
+    output gates, columns the two biases, the inputs and the memory.
     """
 
     def __init__(self, lstms: Sequence[nn.LSTM], steps: Sequence[int]) -> None:
@@ -36,18 +39,30 @@ class StackedLstm(nn.Module):
         self.cells = [lstm.hidden_size for lstm in lstms]
         self.width = max(self.cells)
         self.weight = nn.Parameter(torch.stack([self._padded(lstm) for lstm in lstms]))
-        self._tapes: dict[int, Tape] = {}
+        self._tapes: dict[tuple[int, bool], Tape] = {}  # by rows, and whether there is a way back
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the memory after the last day (k, N, rows) from inputs (k or 1, days, features, rows).
 
         The next call for as many rows writes over what `backward` needs of this one.
         """
+        learns = self.weight.requires_grad or inputs.requires_grad
+        inputs = inputs[:, -self.steps[0] :]
+        return recur(inputs, self.weight, self._tape(inputs, kept=torch.is_grad_enabled() and learns))
+
+    def learn(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Return what a call does, and the way back from there, without autograd."""
+        tape = self._tape(inputs, kept=True)
+        memory = forth(tape, inputs[:, -self.steps[0] :], self.weight)
+        return memory, lambda d_memory: {self.weight: back(tape, self.weight, d_memory, to_inputs=False)[1]}
+
+    def _tape(self, inputs: torch.Tensor, *, kept: bool) -> Tape:
         rows = inputs.shape[3]
-        tape = self._tapes.get(rows)
+        tape = self._tapes.get((rows, kept))
         if tape is None or not tape.suits(self.weight):
-            tape = self._tapes[rows] = Tape(self.weight, self.steps, self.features, rows)
-        return recur(inputs[:, -self.steps[0] :], self.weight, tape)
+            tape = Tape(self.weight, self.steps, self.features, rows, kept=kept)
+            self._tapes[rows, kept] = tape
+        return tape
 
     def keep(self, members: Sequence[int]) -> None:
         """Forget all members but these; whoever holds the parameters sees to those."""
@@ -95,8 +110,15 @@ class StackedHead(nn.Module):
         self.bias = nn.Parameter(torch.stack([head.linear.bias.detach() for head in heads])[:, :, None])
 
     def forward(self, memory: torch.Tensor, today: torch.Tensor) -> torch.Tensor:
-        seen = torch.cat([self.dropout(memory), today], dim=1)
-        return torch.baddbmm(self.bias, self.weight, seen)
+        return torch.baddbmm(self.bias, self.weight, torch.cat([memory, today], dim=1))
+
+    def back(
+        self, memory: torch.Tensor, today: torch.Tensor, d_z: torch.Tensor
+    ) -> tuple[torch.Tensor, Gradients]:
+        """Return the gradient of the memory, and those of the parameters."""
+        d_weight = torch.bmm(d_z, torch.cat([memory, today], dim=1).transpose(1, 2))
+        gradients = {self.weight: d_weight, self.bias: d_z.sum(dim=2, keepdim=True)}
+        return torch.bmm(self.weight[:, :, : self.width].transpose(1, 2), d_z), gradients
 
     def state(self, member: int, cells: int) -> dict[str, torch.Tensor]:
         """Return one member's part under the names and shapes of `networks.Head`."""
@@ -126,6 +148,21 @@ class StackedCorrection(nn.Module):
         hidden = torch.relu(torch.baddbmm(self.bias, self.weight, torch.cat([ahead, today], dim=1)))
         return torch.bmm(self.out, hidden) * (ahead != 0).any(dim=1, keepdim=True)
 
+    def back(self, today: torch.Tensor, ahead: torch.Tensor, judge: Judge) -> Gradients:
+        """Return the gradients of the parameters; `judge` answers corrections with their gradient.
+
+        The corrections that it is asked about are not yet 0 where nothing is known ahead; its answer is.
+        """
+        seen = torch.cat([ahead, today], dim=1)
+        hidden = torch.baddbmm(self.bias, self.weight, seen).relu_()
+        d_out = judge(torch.bmm(self.out, hidden))
+        d_hidden = torch.bmm(self.out.transpose(1, 2), d_out).mul_(hidden.sign())  # hidden is 0 or above
+        return {
+            self.weight: torch.bmm(d_hidden, seen.transpose(1, 2)),
+            self.bias: d_hidden.sum(dim=2, keepdim=True),
+            self.out: torch.bmm(d_out, hidden.transpose(1, 2)),
+        }
+
     def state(self, member: int) -> dict[str, torch.Tensor]:
         """Return one member's part under the names and shapes of `networks.Correction`."""
         weight, bias, out = (value.detach()[member] for value in (self.weight, self.bias, self.out))
@@ -148,8 +185,21 @@ class StackedLstmNetworks(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return z (k, 7, rows) from inputs (k or 1, days, features, rows)."""
         today = inputs[:, -1].expand(len(self.steps), -1, -1)
-        answer: torch.Tensor = self.head(self.lstm(inputs), today)
+        answer: torch.Tensor = self.head(self.memory(inputs), today)
         return answer
+
+    def memory(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads of the days up to today (k, N, rows)."""
+        memory: torch.Tensor = self.head.dropout(self.lstm(inputs))
+        return memory
+
+    def learn(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Return `memory`, and the way back from its gradient to those of the parameters."""
+        memory, to_parameters = self.lstm.learn(inputs)
+        if self.head.dropout.p == 0:
+            return memory, to_parameters
+        share = self.head.dropout(torch.ones_like(memory))
+        return memory * share, lambda d_memory: to_parameters(d_memory * share)
 
     def keep(self, members: Sequence[int]) -> None:
         self.lstm.keep(members)
@@ -189,13 +239,26 @@ class StackedCnnLstms(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return z (k, 7, rows) from inputs (k or 1, days, features, rows)."""
-        k = len(self.steps)
-        today = inputs[:, -1].expand(k, -1, -1)
-        found = inputs[:, -self.days :].transpose(1, 2).expand(k, -1, -1, -1)
+        today = inputs[:, -1].expand(len(self.steps), -1, -1)
+        answer: torch.Tensor = self.head(self.memory(inputs), today)
+        return answer
+
+    def memory(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads of the days up to today (k, N, rows)."""
+        found = inputs[:, -self.days :].transpose(1, 2).expand(len(self.steps), -1, -1, -1)
         for weight, bias in zip(self.weights, self.biases, strict=True):
             found = convolve(found, weight, bias, self.padding)
-        answer: torch.Tensor = self.head(self.lstm(found.transpose(1, 2)), today)
-        return answer
+        memory: torch.Tensor = self.head.dropout(self.lstm(found.transpose(1, 2)))
+        return memory
+
+    def learn(self, inputs: torch.Tensor) -> tuple[torch.Tensor, Back]:
+        """Return `memory`, and the way back from its gradient to those of the parameters."""
+        parameters = [*self.weights, *self.biases, *self.lstm.parameters()]
+        with torch.enable_grad():
+            memory = self.memory(inputs)
+        return memory.detach(), lambda d_memory: dict(
+            zip(parameters, torch.autograd.grad(memory, parameters, d_memory), strict=True)
+        )
 
     def keep(self, members: Sequence[int]) -> None:
         self.lstm.keep(members)
@@ -227,6 +290,42 @@ def stacked(networks: Sequence[nn.Module]) -> Stack:
         return StackedCnnLstms(cnns)
     kinds = [type(network).__name__ for network in networks]
     raise TypeError(f"networks of one known kind can be stacked, found {kinds}")
+
+
+class Sheet:
+    """A stack's parameters as one matrix, a row per member, of which they are views from then on.
+
+    What is done to all parameters is then one operation. Those of the correction stand last, from column
+    `corrections` on.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        corrections = list(stack.correction.parameters()) if stack.correction else []
+        last = set(corrections)
+        self._parameters = [*(p for p in stack.parameters() if p not in last), *corrections]
+        self.values = nn.Parameter(torch.cat([p.detach().flatten(1) for p in self._parameters], dim=1))
+        self.corrections = self.values.shape[1] - sum(parameter[0].numel() for parameter in corrections)
+        self._share()
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Forget all members but these."""
+        self.values.grad = None
+        self.values.data = self.values.data[list(members)]
+        self._share()
+
+    def hand_in(self, gradients: Gradients) -> torch.Tensor:
+        """Return, and leave at `values`, the gradients as one; it is 0 where there is none."""
+        parts = [gradients[p] if p in gradients else torch.zeros_like(p) for p in self._parameters]
+        gradient = torch.cat([part.flatten(1) for part in parts], dim=1)
+        self.values.grad = gradient
+        return gradient
+
+    def _share(self) -> None:
+        first = 0
+        for parameter in self._parameters:
+            columns = slice(first, first + parameter[0].numel())
+            parameter.data = self.values.data[:, columns].view(-1, *parameter.shape[1:])
+            first = columns.stop
 
 
 def _stacked_correction(networks: Sequence[LstmNetwork | CnnLstmNetwork]) -> StackedCorrection | None:

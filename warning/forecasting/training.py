@@ -13,7 +13,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,7 +26,7 @@ from warning.errors import ModelError
 from warning.forecasting.ahead import AHEAD_COUNT, RAIN_COLUMNS, RELEASE_COLUMNS
 from warning.forecasting.examples import Examples, gather_examples
 from warning.forecasting.networks import build_twin
-from warning.forecasting.stacked import Stack, stacked
+from warning.forecasting.stacked import Sheet, Stack, stacked
 from warning.forecasting.training_plan import (
     Member,
     SiteSplit,
@@ -39,6 +39,7 @@ from warning.forecasting.training_plan import (
 
 Progress = Callable[[str, float], None]
 _CHECK_ROWS = 512
+_TOLD = [HORIZON_DAYS, HORIZON_DAYS, AHEAD_COUNT]  # z, counts and what is known ahead lie side by side
 _LARGEST_NORM = 1.0  # of a member's gradient
 
 
@@ -100,27 +101,32 @@ class Rows:
     """Examples as tensors on the device."""
 
     def __init__(self, examples: Examples, device: str) -> None:
-        self.inputs, self.z, self.counts, self.sites, self.ahead = (
-            torch.from_numpy(array).to(device)
-            for array in (examples.inputs, examples.z, examples.counts, examples.sites, examples.ahead)
+        self.inputs, self.sites = (
+            torch.from_numpy(array).to(device) for array in (examples.inputs, examples.sites)
         )
+        told = np.concatenate([examples.z, examples.counts, examples.ahead], axis=1)
+        self._told = torch.from_numpy(told).to(device)
+        self.z, self.counts, self.ahead = torch.split(self._told, _TOLD, dim=1)
         self.anything_ahead = bool((self.ahead != 0).any())
 
     def __len__(self) -> int:
         return len(self.sites)
 
-    def take(
-        self, rows: torch.Tensor, steps: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return inputs (k, days, features, B), z and counts (k, 7, B) of each member's `rows` (k, B).
+    def take(self, rows: torch.Tensor, days: int) -> Batch:
+        """Return the examples in each member's `rows` (k, B), of their inputs the last `days`."""
+        chosen = rows.flatten()
+        inputs = self.inputs[:, -days:].index_select(0, chosen).view(*rows.shape, days, -1)
+        told = self._told.index_select(0, chosen).view(*rows.shape, -1).transpose(1, 2).contiguous()
+        return Batch(inputs.permute(0, 2, 3, 1), *torch.split(told, _TOLD, dim=1))
 
-        `days` is the most of `steps`, the days that each member reads; what it does not read is 0.
-        """
-        days, last = max(steps), self.inputs.shape[1]
-        inputs = self.inputs.new_zeros(len(steps), days, self.inputs.shape[2], rows.shape[1])
-        for own, chosen, count in zip(inputs, rows, steps, strict=True):
-            own[days - count :] = self.inputs[:, last - count :].index_select(0, chosen).permute(1, 2, 0)
-        return inputs, self.z[rows].transpose(1, 2), self.counts[rows].transpose(1, 2)
+
+class Batch(NamedTuple):
+    """Rows of k members: inputs (k, days, features, B), z, counts (k, 7, B) and ahead (k, AHEAD_COUNT, B)."""
+
+    inputs: torch.Tensor
+    z: torch.Tensor
+    counts: torch.Tensor
+    ahead: torch.Tensor
 
 
 class Fitting(pl.LightningModule):
@@ -141,8 +147,9 @@ class Fitting(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.stack = stack
+        self.stack = stack.to(learn.inputs.device)
         self.average = copy.deepcopy(stack).requires_grad_(False)
+        self._sheet, self._average_sheet = Sheet(self.stack), Sheet(self.average)
         self.best = [Best(member) for member in members]
         self._training = list(self.best)  # those still in the stack, in its order
         self._orders = [torch.Generator().manual_seed(member.seed) for member in members]
@@ -154,29 +161,38 @@ class Fitting(pl.LightningModule):
 
     def training_step(self, batch: int, batch_index: int) -> None:
         """One epoch: every member sees every example once, each in its own new order."""
-        optimizer = self._optimizer()
         count, size = len(self.learn), self.settings.batch_size
         order = torch.stack([torch.randperm(count, generator=own) for own in self._orders]).to(self.device)
         ways = torch.stack([_ways(count, own) for own in self._losses_of_knowledge]).to(self.device)
-        total = self.learn.z.new_zeros(len(self._training))
+        optimizer, total = self._optimizer(), self.learn.z.new_zeros(len(self._training))
         for start in range(0, count, size):
-            rows = order[:, start : start + size]
-            inputs, z, counts = self.learn.take(rows, self.stack.steps)
-            optimizer.zero_grad()
-            answer = self.stack(inputs)
-            losses = _relative(answer - z, counts)
-            all_losses: Any = losses.sum()
-            if self.stack.correction is not None and self.learn.anything_ahead:
-                ahead = self.learn.ahead[rows] * self._lost[ways[:, start : start + size]]
-                move = self.stack.correction(inputs[:, -1], ahead.transpose(1, 2))
-                known = (ahead != 0).any(dim=2)[:, None]
-                all_losses = all_losses + _relative(answer.detach() + move - z, counts * known).sum()
-            all_losses.backward()
-            self._clip()
+            some = slice(start, start + size)
+            total += self._pass_back(order[:, some], ways[:, some])
             optimizer.step()
             self._follow()
-            total += losses.detach()
         self._require_numbers(total)
+
+    @torch.no_grad()
+    def _pass_back(self, rows: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:
+        """Leave the gradients of the members' losses on their `rows`, and return the losses (k,).
+
+        The gradient of a mean absolute error is the sign of each error times what it counts; from there to
+        the parameters the way back is written out: on networks as small as these autograd costs a tenth more.
+        """
+        inputs, z, counts, ahead = self.learn.take(rows, max(self.stack.steps))
+        (memory, to_parameters), today = self.stack.learn(inputs), inputs[:, -1]
+        wrong = self.stack.head(memory, today) - z
+        onto = _weights(counts) * wrong.sign()
+        d_memory, gradients = self.stack.head.back(memory, today, onto)
+        gradients = {**gradients, **to_parameters(d_memory)}
+        if self.stack.correction is not None and self.learn.anything_ahead:
+            ahead = ahead * self._lost[ways].transpose(1, 2)
+            known = _weights(counts * (ahead != 0).any(dim=1, keepdim=True))
+            moved = self.stack.correction.back(today, ahead, lambda move: known * (wrong + move).sign())
+            gradients = {**gradients, **moved}
+        self._clip(self._sheet.hand_in(gradients))
+        losses: torch.Tensor = (onto * wrong).sum(dim=(1, 2))
+        return losses
 
     def validation_step(self, batch: int, batch_index: int) -> None:
         """Judge each member: the geometric mean over dams and leads of the error over persistence's."""
@@ -186,7 +202,7 @@ class Fitting(pl.LightningModule):
         for start in range(0, len(self._check), _CHECK_ROWS):
             rows = torch.arange(start, min(start + _CHECK_ROWS, len(self._check)), device=self.device)
             sites = self._check.sites[rows]
-            inputs, z, counts = self._check.take(rows[None], (max(self.stack.steps),))
+            inputs, z, counts, _ = self._check.take(rows[None], max(self.stack.steps))
             wrong = counts * (self.average(inputs) - z).abs()
             errors.index_add_(0, sites, wrong.permute(2, 0, 1))
             known.index_add_(0, sites, (counts[0].T > 0).to(known.dtype))
@@ -200,7 +216,7 @@ class Fitting(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         settings = self.settings
         optimizer = torch.optim.AdamW(
-            self.stack.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            [self._sheet.values], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, settings.max_epochs, eta_min=settings.learning_rate / 20
@@ -213,25 +229,21 @@ class Fitting(pl.LightningModule):
             raise TypeError("one optimizer was configured, Lightning holds several")
         return optimizer
 
-    def _clip(self) -> None:
+    def _clip(self, gradients: torch.Tensor) -> None:
         """Shorten each member's gradient to `_LARGEST_NORM`, whatever the others' are.
 
         That of its correction is shortened by itself, so that it cannot touch the rest.
         """
-        correction = self.stack.correction
-        own = set() if correction is None else set(correction.parameters())
-        parameters = [p for p in self.stack.parameters() if p.grad is not None]
-        for group in ([p for p in parameters if p not in own], [p for p in parameters if p in own]):
-            if group:
-                _shorten([p.grad for p in group if p.grad is not None])
+        first = self._sheet.corrections
+        for part in (gradients[:, :first], gradients[:, first:]):
+            norms = torch.linalg.vector_norm(part, dim=1, keepdim=True)
+            part.mul_((_LARGEST_NORM / (norms + 1e-6)).clamp(max=1.0))
 
     def _follow(self) -> None:
         """Let the average follow; early on, when little is averaged yet, faster."""
         self._steps += 1
         share = 1.0 - min(self.settings.averaging, self._steps / (self._steps + 9.0))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.stack.parameters(), strict=True):
-                mean.lerp_(value, share)
+        self._average_sheet.values.data.lerp_(self._sheet.values.data, share)
 
     def _require_numbers(self, losses: torch.Tensor) -> None:
         epoch = self.current_epoch + 1
@@ -260,15 +272,12 @@ class Fitting(pl.LightningModule):
 
     def _keep(self, staying: list[int]) -> None:
         """Go on with these members alone: their parameters, their optimizer's memory, their orders."""
-        optimizer = self._optimizer()
-        for parameter in self.stack.parameters():
-            memory = optimizer.state[parameter]
-            for name in memory.keys() & {"exp_avg", "exp_avg_sq"}:  # a correction may never have learnt
-                memory[name] = memory[name][staying]
-        for stack in (self.stack, self.average):
+        memory = self._optimizer().state[self._sheet.values]
+        for name in ("exp_avg", "exp_avg_sq"):
+            memory[name] = memory[name][staying]
+        for stack, sheet in ((self.stack, self._sheet), (self.average, self._average_sheet)):
             stack.keep(staying)
-            for parameter in stack.parameters():
-                parameter.data, parameter.grad = parameter.data[staying], None
+            sheet.keep(staying)
         self._training = [self._training[i] for i in staying]
         self._orders = [self._orders[i] for i in staying]
         self._losses_of_knowledge = [self._losses_of_knowledge[i] for i in staying]
@@ -348,16 +357,9 @@ def _ways(count: int, random: torch.Generator) -> torch.Tensor:
     return 3 * (HORIZON_DAYS * first + last) + kind
 
 
-def _relative(wrong: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Return each member's mean absolute error (k,) in what the errors count."""
-    return (counts * wrong.abs()).sum(dim=(1, 2)) / counts.sum(dim=(1, 2)).clamp(min=1e-12)
-
-
-def _shorten(gradients: Sequence[torch.Tensor]) -> None:
-    norms = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
-    shares = (_LARGEST_NORM / (norms + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
+def _weights(counts: torch.Tensor) -> torch.Tensor:
+    """Return what the errors (k, 7, B) count, as shares of the member's sum."""
+    return counts / counts.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
 
 
 def _plain(value: torch.Tensor) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from warning.forecasting.ahead import AHEAD_COUNT
 from warning.forecasting.examples import Examples
 from warning.forecasting.features import FEATURE_COUNT
 from warning.forecasting.networks import build_twin
-from warning.forecasting.stacked import StackedLstm, stacked
+from warning.forecasting.stacked import Sheet, StackedLstm, stacked
 from warning.forecasting.training import Fitting, Rows, run
 from warning.forecasting.training_plan import (
     Member,
@@ -57,6 +57,16 @@ def test_a_stack_answers_as_its_members_do(specs: tuple[NetworkSpec, ...]) -> No
 
 
 @KINDS
+def test_a_stack_that_is_only_asked_answers_as_one_that_learns(specs: tuple[NetworkSpec, ...]) -> None:
+    stack = stacked(networks(specs))
+    for rows in (11, 4, 11):  # the second call of a size finds what the first one left
+        inputs = torch.randn(1, 9, FEATURE_COUNT, rows, dtype=torch.float64)
+        with torch.no_grad():
+            asked = stack(inputs)
+        assert torch.equal(asked, stack(inputs))
+
+
+@KINDS
 def test_a_stack_passes_on_the_gradients_that_its_members_would(specs: tuple[NetworkSpec, ...]) -> None:
     members = networks(specs)
     stack = stacked(members)
@@ -84,6 +94,58 @@ def test_what_is_stacked_is_taken_out_again_unchanged(specs: tuple[NetworkSpec, 
         expected, found = member.state_dict(), stack.member_state(i)
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+@KINDS
+def test_a_sheet_is_the_parameters_of_its_stack_row_by_row(specs: tuple[NetworkSpec, ...]) -> None:
+    stack, same = stacked(networks(specs)), stacked(networks(specs))
+    sheet = Sheet(stack)
+    inputs = torch.randn(len(specs), 9, FEATURE_COUNT, 8, dtype=torch.float64)
+    onto = torch.randn(len(specs), 7, 8, dtype=torch.float64)
+    memory, to_parameters = stack.learn(inputs)
+    with torch.no_grad():
+        d_memory, of_head = stack.head.back(memory, inputs[:, -1], onto)
+        gradient = sheet.hand_in({**of_head, **to_parameters(d_memory)})
+    same(inputs).backward(onto)
+    assert not gradient[:, sheet.corrections :].any()
+    torch.optim.SGD([sheet.values], lr=0.1).step()
+    torch.optim.SGD(same.parameters(), lr=0.1).step()
+    staying = [0, len(specs) - 1]
+    stack.keep(staying)
+    sheet.keep(staying)
+    for i, member in enumerate(staying):
+        expected, found = same.member_state(member), stack.member_state(i)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-13)
+
+
+def test_dropout_is_on_the_written_way_back_too() -> None:
+    stack = stacked(networks(tuple(lstm_spec(length, 1, 0.4) for length in (9, 5))))
+    inputs = torch.randn(2, 9, FEATURE_COUNT, 8, dtype=torch.float64)
+    d_memory = torch.randn(2, 9, 8, dtype=torch.float64)
+    torch.manual_seed(4)
+    memory = stack.memory(inputs)
+    memory.backward(d_memory)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        found, to_parameters = stack.learn(inputs)
+        gradients = to_parameters(d_memory)
+    assert 0.2 < (memory == 0).double().mean() < 0.6
+    torch.testing.assert_close(found, memory, rtol=0, atol=1e-13)
+    torch.testing.assert_close(gradients[stack.lstm.weight], stack.lstm.weight.grad, rtol=0, atol=1e-13)
+
+
+def test_what_a_correction_passes_back_is_what_autograd_would() -> None:
+    correction = stacked(networks(LSTMS)).correction
+    today = torch.randn(3, FEATURE_COUNT, 20, dtype=torch.float64)
+    ahead = torch.randn(3, AHEAD_COUNT, 20, dtype=torch.float64) * (torch.rand(3, 1, 20) < 0.7)
+    truth = torch.randn(3, 7, 20, dtype=torch.float64)
+    known = (ahead != 0).any(dim=1, keepdim=True)
+    (known * (correction(today, ahead) - truth).abs()).sum().backward()
+    with torch.no_grad():
+        found = correction.back(today, ahead, lambda move: known * (move - truth).sign())
+    for parameter in correction.parameters():
+        torch.testing.assert_close(found[parameter], parameter.grad, rtol=0, atol=1e-12)
 
 
 def test_cells_that_a_smaller_member_lacks_stay_zero_through_training() -> None:

@@ -17,7 +17,7 @@ from warning.forecasting.examples import gather_examples
 from warning.forecasting.networks import build_twin
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.stacked import stacked
-from warning.forecasting.training import Fitting, Rows, choose_device, run, train
+from warning.forecasting.training import Batch, Fitting, Rows, choose_device, run, train
 from warning.forecasting.training_plan import SiteSplit, TrainedNetworks, TrainingSettings, merged
 
 SeriesMaker = Callable[..., ReadingSeries]
@@ -152,26 +152,26 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_member_is_handed_its_own_rows_and_the_days_that_it_reads(histories: Histories) -> None:
     learn, _ = gather_examples(histories, 6, 10**6, 0)
     rows = torch.tensor([[5, 17, 3], [9, 0, 30]])
-    inputs, z, counts = Rows(learn, "cpu").take(rows, (6, 4))
-    assert inputs.shape == (2, 6, learn.inputs.shape[2], 3)
-    for member, days in enumerate((6, 4)):
+    inputs, z, counts, ahead = Rows(learn, "cpu").take(rows, 4)
+    assert inputs.shape == (2, 4, learn.inputs.shape[2], 3)
+    for member in range(2):
         for place, row in enumerate(rows[member]):
-            own = inputs[member, 6 - days :, :, place]
-            np.testing.assert_array_equal(own, learn.inputs[row, 6 - days :])
+            np.testing.assert_array_equal(inputs[member, :, :, place], learn.inputs[row, -4:])
             np.testing.assert_array_equal(z[member, :, place], learn.z[row])
             np.testing.assert_array_equal(counts[member, :, place], learn.counts[row])
+            np.testing.assert_array_equal(ahead[member, :, place], learn.ahead[row])
 
 
 def test_every_epoch_each_member_sees_every_example_once_in_an_order_of_its_own(
     histories: Histories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn, check = (Rows(part, "cpu") for part in gather_examples(histories, 5, 10**6, 0))
+    learn, check = (Rows(part, "cpu") for part in gather_examples(histories, 6, 10**6, 0))
     seen: list[torch.Tensor] = []
     take = learn.take
 
-    def recorded(rows: torch.Tensor, steps: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    def recorded(rows: torch.Tensor, days: int) -> Batch:
         seen.append(rows)
-        return take(rows, steps)
+        return take(rows, days)
 
     monkeypatch.setattr(learn, "take", recorded)
     members = TINY.parts()[0]
