@@ -1,6 +1,6 @@
 """One forecast call for a large fleet: seconds, processor seconds and memory, beside replaying every past.
 
-    python tests/benchmarks/many_dams.py [DAMS ...]
+    python tests/benchmarks/many_dams.py [--device cuda] [DAMS ...]
 
 A model of the usual size is trained for one epoch on three simulated dams of three years. Every dam of the
 fleet is a copy of one of them with a scale of its own, so that their ridges are refitted on different days.
@@ -18,6 +18,7 @@ another process, so that this one is as slim as the daemon.
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import shutil
@@ -227,8 +228,8 @@ def _copied(series: ReadingSeries) -> ReadingSeries:
     )
 
 
-def call(registry: Registry, asked: dict[str, ForecastRequest]) -> Cost:
-    forecaster = Forecaster(registry, ForecasterSettings(device="cpu", time_limit_s=7200))
+def call(registry: Registry, asked: dict[str, ForecastRequest], device: str) -> Cost:
+    forecaster = Forecaster(registry, ForecasterSettings(device=device, time_limit_s=7200))
     with Watch(len(asked)) as watch:
         answer = forecaster(asked, NOW)
     pooled = sum(forecast.method == "pool" for forecast in answer.forecasts.values())
@@ -250,38 +251,44 @@ def refit(fleet: dict[str, Prototype]) -> tuple[int, float]:
 def prepare(folder: Path, sizes: list[int]) -> list[Prototype]:
     """Make a registry for each size, and one of `SAMPLE` dams without standings."""
     model, prototypes = train(folder)
-    for size in [SAMPLE, *sizes]:
+    sample = {name: kind.fit for name, kind in fleet_of(prototypes, SAMPLE).items()}
+    bare = Registry(folder / "bare")
+    bare.promote(bare.save(replace(model, sites=sample)))
+    for size in sizes:
         fleet = fleet_of(prototypes, size)
         registry = Registry(folder / f"{size}")
         own = replace(model, sites={name: kind.fit for name, kind in fleet.items()})
-        standings = {name: kind.standing for name, kind in fleet.items()} if size != SAMPLE else {}
-        registry.promote(registry.save(own, standings))
+        registry.promote(registry.save(own, {name: kind.standing for name, kind in fleet.items()}))
         memories = {name: kind.remembered(kind.fit.scale) for name, kind in fleet.items()}
         registry.remember(own.model_id, memories)
     return prototypes
 
 
 def main() -> int:
-    sizes = [int(word) for word in sys.argv[1:]] or [100, 1_000, 10_000]
+    parser = argparse.ArgumentParser(description="Measure one forecast call for many dams.")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for the networks")
+    parser.add_argument("dams", type=int, nargs="*", default=[100, 1_000, 10_000])
+    asked = parser.parse_args()
+    sizes, device = asked.dams, asked.device
     with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(1, get_context("spawn")) as pool:
         folder = Path(name)
         prototypes = pool.submit(prepare, folder, sizes).result()
         pool.shutdown()
-        whole = call(Registry(folder / f"{SAMPLE}"), requests(fleet_of(prototypes, SAMPLE), DAYS))
+        whole = call(Registry(folder / "bare"), requests(fleet_of(prototypes, SAMPLE), DAYS), device)
         print(f"{SAMPLE:7d} dams, every past replayed:     {whole}", flush=True)
         for size in sizes:
-            measure(folder / f"{size}", fleet_of(prototypes, size), whole.cpu_s / SAMPLE)
+            measure(folder / f"{size}", fleet_of(prototypes, size), whole.cpu_s / SAMPLE, device)
             shutil.rmtree(folder / f"{size}")
     return 0
 
 
-def measure(folder: Path, fleet: dict[str, Prototype], replay_cpu_s: float) -> None:
+def measure(folder: Path, fleet: dict[str, Prototype], replay_cpu_s: float, device: str) -> None:
     size, registry = len(fleet), Registry(folder)
     calls = {"first after training": DAYS - SINCE + 1, "second day": DAYS - SINCE + 2}
     if size <= MOST_FOR_A_MONTH:
         calls |= {"after a month without": DAYS, "the day after that": DAYS + 1}
     for what, days in calls.items():
-        cost = call(registry, requests(fleet, days))
+        cost = call(registry, requests(fleet, days), device)
         ratio = replay_cpu_s / (cost.cpu_s / size)
         print(f"{size:7d} dams, {what + ':':25s}{cost}; a replay is {ratio:.0f} times the CPU", flush=True)
     on_disk = sum(path.stat().st_size for path in folder.rglob("*.npz")) / MIB

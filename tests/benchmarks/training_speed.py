@@ -1,15 +1,15 @@
 """Training speed of the ensemble: ten LSTMs one after the other, and stacked, side by side in one run.
 
-    python tests/benchmarks/training_speed.py ../shared/data/reservoirs [--batch 64] [--rows 12000]
+    python tests/benchmarks/training_speed.py ../shared/data/reservoirs [--batch 64] [--device cuda]
 
 One side is what one would write first: each LSTM in a LightningModule of its own, torch's LSTM, automatic
 optimization, tensors in memory, one after the other, on one torch thread (and on two with --two-threads,
 which is slower by far as soon as anything else runs). The other is this project's `Fitting`, in one process
 and in the two that `dam-warning train` uses on two cores. Both start equal, see the batches in the same
-order, clip, average and stop early alike, so both reach the same validation losses after the same epochs:
-the greatest difference is printed, and the wall time of the whole is the time to the same validation loss.
-The sides take turns; medians over the rounds are printed, wall time and processor time, because other work
-on the machine disturbs the first more than the second.
+order, clip, average and stop early alike, so both reach the same validation losses after the same epochs: the
+greatest difference is printed, and the wall time of the whole is the time to the same validation loss. On a
+GPU the stack is one, in one process. The sides take turns; medians over the rounds are printed, wall time and
+processor time, because other work on the machine disturbs the first more than the second.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ Losses = dict[str, list[float]]
 class Batches:
     """Examples as tensors in memory, cut into batches; in a new order each epoch where a seed is given."""
 
-    def __init__(self, examples: Examples, steps: int, size: int, seed: int | None) -> None:
+    def __init__(self, examples: Examples, steps: int, size: int, seed: int | None, device: str) -> None:
         arrays = (examples.inputs[:, -steps:].copy(), examples.z, examples.counts, examples.sites)
-        self.tensors = tuple(torch.from_numpy(array) for array in arrays)
+        self.tensors = tuple(torch.from_numpy(array).to(device) for array in arrays)
         self.size = size
         self.order = None if seed is None else torch.Generator().manual_seed(seed)
 
@@ -61,7 +61,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         count = len(self.tensors[0])
         order = torch.arange(count) if self.order is None else torch.randperm(count, generator=self.order)
-        for rows in order.split(self.size):
+        for rows in order.to(self.tensors[0].device).split(self.size):
             inputs, z, counts, sites = (tensor[rows] for tensor in self.tensors)
             yield inputs, z, counts, sites
 
@@ -88,7 +88,7 @@ class OneLstm(pl.LightningModule):
                 mean.lerp_(value, share)
 
     def on_validation_epoch_start(self) -> None:
-        self.errors, self.known = torch.zeros(self.sites, 7), torch.zeros(self.sites, 7)
+        self.errors, self.known = torch.zeros(2, self.sites, 7, device=self.device)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         inputs, z, counts, sites = batch
@@ -132,13 +132,13 @@ def one_by_one(
         torch.manual_seed(member.seed)
         module = OneLstm(build_twin(member.spec), settings, int(learn.sites.max()) + 1)
         trainer = pl.Trainer(
-            accelerator="cpu", devices=1, max_epochs=settings.max_epochs, gradient_clip_val=1.0, logger=False,
-            enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
-            num_sanity_val_steps=0, deterministic=True,
+            accelerator=settings.device, devices=1, max_epochs=settings.max_epochs, gradient_clip_val=1.0,
+            logger=False, enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
+            num_sanity_val_steps=0,
         )  # fmt: skip
         steps = int(member.spec.options["steps"])
-        batches = Batches(learn, steps, settings.batch_size, member.seed)
-        trainer.fit(module, batches, Batches(check, steps, 4096, None))
+        batches = Batches(learn, steps, settings.batch_size, member.seed, settings.device)
+        trainer.fit(module, batches, Batches(check, steps, 4096, None, settings.device))
         losses[member.spec.name] = module.losses
     return losses
 
@@ -150,7 +150,7 @@ def together(
     for member in members:
         torch.manual_seed(member.seed)
         networks.append(build_twin(member.spec))
-    rows = Rows(learn, "cpu"), Rows(check, "cpu")
+    rows = Rows(learn, settings.device), Rows(check, settings.device)
     fitting = Fitting(members, stacked(networks), *rows, int(learn.sites.max()) + 1, settings)
     run(fitting, lambda share: None)
     return {best.member.spec.name: best.losses for best in fitting.best}
@@ -162,7 +162,7 @@ def serve(pipe: Connection, folder: Path, settings: TrainingSettings, task: Task
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     torch.set_num_threads(task.threads)
     learn, check = examples(folder, settings)
-    parts = settings.parts()
+    parts = settings.parts(halves=settings.device == "cpu")
     train: Callable[..., Losses] = together if task.stacked else one_by_one
     pipe.send(len(learn.sites))
     while pipe.recv() is not None:
@@ -224,22 +224,24 @@ def main() -> None:
     parser.add_argument("--patience", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lengths", default="4 6 8 10 12 14 17 20 25 30", help="days and cells of the LSTMs")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for all sides")
     parser.add_argument("--two-threads", action="store_true", help="also one by one on two torch threads")
     asked = parser.parse_args()
     settings = replace(
-        TrainingSettings(device="cpu", cnn_twins=0),
+        TrainingSettings(device=asked.device, cnn_twins=0),
         batch_size=asked.batch,
         most_examples=asked.rows,
         max_epochs=asked.epochs,
         patience=asked.patience,
         lengths=tuple(int(length) for length in asked.lengths.split()),
     )
-    halves = tuple(range(len(settings.parts())))
+    on_cpu = settings.device == "cpu"
+    halves = tuple(range(len(settings.parts(halves=on_cpu))))
     plans = [
         [Task("one by one, 1 thread", halves, False, 1)],
         *([[Task("one by one, 2 threads", halves, False, 2)]] if asked.two_threads else []),
         [Task("stacked, 1 process", halves, True, 1)],
-        [Task("stacked, 2 processes", (half,), True, 1) for half in halves],
+        *([[Task("stacked, 2 processes", (half,), True, 1) for half in halves]] if on_cpu else []),
     ]
     sides = [Side(asked.folder, settings, tasks) for tasks in plans]
     for _ in range(asked.rounds):
