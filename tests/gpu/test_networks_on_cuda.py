@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import shutil
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 import torch
 
+from warning.domain.judgement import assess
 from warning.domain.readings import ReadingSeries
+from warning.domain.reservoir import ForecastRule, LevelThreshold, Reservoir, ScreeningLimits, Severity
 from warning.domain.variables import Variable
 from warning.forecasting.ahead import AHEAD_COUNT
+from warning.forecasting.asking import ForecasterSettings, ForecastRequest
 from warning.forecasting.examples import Examples
 from warning.forecasting.features import FEATURE_COUNT
+from warning.forecasting.forecaster import Forecaster
 from warning.forecasting.model import Model, NetworkSpec
 from warning.forecasting.networks import build_twin, load, predict_z
+from warning.forecasting.registry import Registry
 from warning.forecasting.scaling import fit_scale
 from warning.forecasting.stacked import Stack, stacked
+from warning.forecasting.trainer import TrainingHistory, train_model
 from warning.forecasting.training import Fitting, Rows, run, train
 from warning.forecasting.training_plan import (
     Member,
@@ -32,10 +41,11 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
 ]
 LEVEL = Variable.LEVEL_M
+SEVERE = Severity(2, "warning")
 
 
-def dam(days: int = 900) -> ReadingSeries:
-    random = np.random.default_rng(2)
+def dam(days: int = 900, seed: int = 2) -> ReadingSeries:
+    random = np.random.default_rng(seed)
     storms = random.exponential(1.0, days) * (random.random(days) < 0.05)
     level = 100 + 5 * np.sin(np.arange(days) / 58.0) + 0.3 * np.convolve(storms, 0.95 ** np.arange(90))[:days]
     flags = {LEVEL: np.zeros(days, np.uint16)}
@@ -65,6 +75,56 @@ def test_cuda_and_cpu_give_the_same_forecasts(trained: TrainedNetworks) -> None:
     for name, z in on_cpu.items():
         # z·√lead is in daily changes
         np.testing.assert_allclose(z * leads, on_gpu[name] * leads, rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_a_fleet_is_forecast_and_warned_alike_on_cuda_and_cpu(tmp_path: Path) -> None:
+    """Through the child, with thresholds close together across all that is forecast."""
+    fleet = {f"dam_{seed}": dam(seed=seed) for seed in range(3)}
+    histories = {
+        name: TrainingHistory(
+            series=series,
+            variable=LEVEL,
+            bounds={},
+            limits=ScreeningLimits(),
+            train_end=series.day(700),
+            validation_end=series.day(850),
+        )
+        for name, series in fleet.items()
+    }
+    now = datetime.combine(fleet["dam_0"].last_day, time(6), UTC)
+    train_model(histories, TrainingSettings(max_epochs=3, device="cuda"), Registry(tmp_path / "cpu"), now)
+    shutil.copytree(tmp_path / "cpu", tmp_path / "cuda")
+    requests = {name: ForecastRequest(name, series, LEVEL) for name, series in fleet.items()}
+    on_cpu, on_gpu = (
+        Forecaster(Registry(tmp_path / device), ForecasterSettings(device=device))(requests, now)
+        for device in ("cpu", "cuda")
+    )
+    assert on_cpu.findings == on_gpu.findings == ()
+    for name, one in on_cpu.forecasts.items():
+        other, series = on_gpu.forecasts[name], fleet[name]
+        allowed = 1e-4 * np.nanstd(np.diff(series.values[LEVEL]))
+        np.testing.assert_allclose(other.mean, one.mean, rtol=0, atol=allowed)
+        np.testing.assert_allclose(other.quantiles, one.quantiles, rtol=0, atol=allowed)
+        values = np.linspace(one.quantiles.min(), one.quantiles.max(), 100)
+        found = [
+            [assess(watched(name, value), series, forecast, now=now).severity for value in values]
+            for forecast in (one, other)
+        ]
+        assert found[0] == found[1]
+        assert {None, SEVERE} <= {*found[0]}
+
+
+def watched(name: str, value: float) -> Reservoir:
+    threshold = LevelThreshold("crest", SEVERE, value, value - 1, ForecastRule(0.2, 7))
+    return Reservoir(
+        id=name,
+        name=name,
+        time_zone=ZoneInfo("UTC"),
+        datum="gauge zero",
+        forecast_variable=LEVEL,
+        limits={},
+        level_thresholds=(threshold,),
+    )
 
 
 def start(specs: tuple[NetworkSpec, ...]) -> Stack:
