@@ -102,7 +102,7 @@ def test_a_fleet_is_forecast_and_warned_alike_on_cuda_and_cpu(tmp_path: Path) ->
     assert on_cpu.findings == on_gpu.findings == ()
     for name, one in on_cpu.forecasts.items():
         other, series = on_gpu.forecasts[name], fleet[name]
-        allowed = 1e-4 * np.nanstd(np.diff(series.values[LEVEL]))
+        allowed = 1e-4 * float(np.nanstd(np.diff(series.values[LEVEL])))
         np.testing.assert_allclose(other.mean, one.mean, rtol=0, atol=allowed)
         np.testing.assert_allclose(other.quantiles, one.quantiles, rtol=0, atol=allowed)
         values = np.linspace(one.quantiles.min(), one.quantiles.max(), 100)
