@@ -136,8 +136,7 @@ class Befalling:
             if self.row_faults.get(dam) == how:
                 del self.row_faults[dam]
             if rng.random() < 0.6:
-                gauge.mend()
-                gauge.write(self._soak.site.readings)
+                self._mend(gauge)
 
         self._soak.at(self._soak.now + max(fault.until - fault.at, timedelta(hours=25)), end)
 
@@ -148,7 +147,8 @@ class Befalling:
         match fault.kind:
             case "frozen":
                 gauge.frozen_until = (self._soak.now + days).date()
-                self._until(fault, "source", gauge.mend if rng.random() < 0.5 else lambda: None)
+                mended = rng.random() < 0.5
+                self._until(fault, "source", lambda: self._mend(gauge) if mended else None)
             case "rows-late":
                 gauge.silent_until = (self._soak.now + days).date()
                 self._until(fault, "source", lambda: self._end_late(gauge))
@@ -156,6 +156,10 @@ class Befalling:
                 self._hide_files(
                     fault, [gauge] if fault.kind != "source-down" else list(self._soak.gauges), rng
                 )
+
+    def _mend(self, gauge: object) -> None:
+        gauge.mend()
+        gauge.write(self._soak.site.readings)
 
     def _end_late(self, gauge: object) -> None:
         gauge.silent_until = None
