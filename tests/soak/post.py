@@ -32,7 +32,7 @@ _OWN_NUMBER = re.compile(r"This is alert (\d+)")
 _MESSAGE_NUMBER = re.compile(r"^Message #(\d+)", re.M)
 _NOT_DELIVERED = re.compile(r"NOT DELIVERED (?:to|alert \d+ to)")
 _SIGN_OF_LIFE = re.compile(r": (all is well|\d+ things? needs? you)")
-_UNRECORDED = "is on no record"
+_UNRECORDED = re.compile(r"is on no record|NOT ON RECORD$")  # a mail's words, a short message's
 SERVICE = "SERVICE"
 HEARTBEAT = "HEARTBEAT"
 NOT_DELIVERED = "NOT DELIVERED"
@@ -55,7 +55,7 @@ class Mail:
     @property
     def recorded(self) -> bool:
         """Whether it is on record; what is not has no number, and says so."""
-        return _UNRECORDED not in self.text
+        return _UNRECORDED.search(self.text.rstrip()) is None
 
 
 def understood(at: datetime, to: str, content: bytes) -> Mail:

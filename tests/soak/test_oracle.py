@@ -63,6 +63,13 @@ def test_what_was_sent_directly_and_then_raised_on_record_is_no_repetition(
     assert violations(DIRECTLY, ON_RECORD.format(7)) == []
 
 
+def test_a_short_message_that_is_on_no_record_is_known_by_its_last_words(post: ModuleType) -> None:
+    written = EmailMessage()
+    written.set_content("EMERGENCY OBSERVED Birch dam: observed 42.54 m on Sun 5 Mar NOT ON RECORD\n")
+    read = post.understood(NOW, CONTROL, written.as_bytes())
+    assert (read.recorded, read.title, read.dam) == (False, "EMERGENCY", "birch")
+
+
 def test_what_was_raised_on_record_may_not_be_raised_again(violations: Callable[..., list[str]]) -> None:
     (found,) = violations(ON_RECORD.format(7), DIRECTLY, ON_RECORD.format(8))
     assert found.startswith("raised again while it stands")
