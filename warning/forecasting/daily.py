@@ -6,12 +6,9 @@ remembered in a file beside the model's, and used again as long as no reading th
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -34,9 +31,10 @@ from warning.forecasting.joined import (
     scales_of_rows,
 )
 from warning.forecasting.marks import row_marks
+from warning.forecasting.memories import UNREADABLE, remember, remembered
 from warning.forecasting.model import StandingFile
 from warning.forecasting.pool import SITE_ERRORS, PoolResult
-from warning.forecasting.ragged import Arrays, pack, unpack
+from warning.forecasting.ragged import Arrays
 from warning.forecasting.resume import Reached, Resumption, in_its_unit, resumed
 from warning.forecasting.since import FRESH_DAYS, fits_needed, ridge_fits
 from warning.forecasting.standing import Standing, read_standings
@@ -51,7 +49,6 @@ _Z_STEPS: Final = 1e6  # z is rounded to six decimals
 _NO_ANSWER: Final = np.iinfo(np.int32).min
 _NO_NUMBER: Final = _NO_ANSWER + 1  # an answer, and for good
 _GREATEST_STEPS: Final = -float(_NO_NUMBER)
-_UNREADABLE: Final = (ForecastError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def forecast_batch(
@@ -60,12 +57,12 @@ def forecast_batch(
     """Return the newest forecast of each dam from its standing in `file`, and why others have none."""
     try:
         standings = read_standings(file, batch.sites)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return {}, dict.fromkeys(batch.sites, str(error) or repr(error))
-    work = _Work(batch, standings, _remembered(batch.memory), predict, rule)
-    remembered = [name for name in batch.sites if name in standings and name in work.memories]
+    work = _Work(batch, standings, remembered(batch.memory), predict, rule)
+    near = [name for name in batch.sites if name in standings and name in work.memories]
     others = [name for name in batch.sites if name in standings and name not in work.memories]
-    for names, at_once in ((remembered, REMEMBERED_AT_ONCE), (others, DAMS_AT_ONCE)):
+    for names, at_once in ((near, REMEMBERED_AT_ONCE), (others, DAMS_AT_ONCE)):
         for first in range(0, len(names), at_once):
             work.forecast(names[first : first + at_once])
     if batch.memory is not None and work.new_memories:
@@ -352,36 +349,3 @@ def _bytes(mark: str) -> bytes:
 
 def _z_of(steps: NDArray[np.int32]) -> FloatArray:
     return np.where(steps > _NO_NUMBER, steps / _Z_STEPS, np.nan)
-
-
-def _remembered(path: Path | None) -> dict[str, Arrays]:
-    """What the last forecast left; nothing where that cannot be read, for all of it can be made again."""
-    if path is None:
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        names = [str(name) for name in arrays.pop("names")]
-        return dict(zip(names, unpack("dam", arrays), strict=True))
-    except _UNREADABLE:
-        return {}
-
-
-def remember(path: Path, memories: Mapping[str, Arrays]) -> None:
-    """Leave what the next forecast from these standings wants to know; the file is replaced at once.
-
-    A disk that refuses costs time tomorrow, not a forecast today.
-    """
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                names=np.array(list(memories), dtype=np.str_),
-                **pack("dam", list(memories.values())),
-            )
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)

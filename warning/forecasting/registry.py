@@ -34,8 +34,8 @@ from safetensors.numpy import save as dump_parameters
 
 from warning.errors import ModelError
 from warning.forecasting.batches import file_from_json, file_to_json
-from warning.forecasting.daily import remember
 from warning.forecasting.features import FEATURE_NAMES
+from warning.forecasting.memories import remember
 from warning.forecasting.model import Model, StandingFile
 from warning.forecasting.model_json import site_from_json, site_to_json, specs_from_json, specs_to_json
 from warning.forecasting.pool import OPERATIONAL_RULE
